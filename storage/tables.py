@@ -1,0 +1,184 @@
+"""The tables, as SQLAlchemy Core sees them. The migrations create them; a test proves that the two agree."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData()
+
+_ID = UUID(as_uuid=False)
+_TIME = DateTime(timezone=True)
+
+
+def _destination_id(**options: bool) -> Column[str]:
+    return Column("destination_id", Text, ForeignKey("destinations.id"), nullable=False, **options)
+
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("revoked_at", _TIME),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("connector", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("previous_secrets", LargeBinary),
+    Column("previous_until", _TIME),
+    Column("version", Integer, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("connector", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("pause_reason", Text),
+    Column("paused_at", _TIME),
+    Column("published_revision", Integer),
+    # What fan-out needs of the published revision, so that accepting a change never parses one.
+    Column("takes_profiles", Boolean, nullable=False),
+    Column("quiet_seconds", Double, nullable=False),
+    Column("max_wait_seconds", Double, nullable=False),
+    # Raised whenever the running workflows must be told (pause, resume, delete); the dispatcher catches `told_epoch` up.
+    Column("tell_epoch", BigInteger, nullable=False),
+    Column("told_epoch", BigInteger, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+    Column("deleted_at", _TIME),
+)
+
+destination_revisions = Table(
+    "destination_revisions",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("spec", JSONB, nullable=False),
+    Column("note", Text),
+    Column("published_at", _TIME, nullable=False),
+    Column("published_by", Text),
+)
+
+destination_drafts = Table(
+    "destination_drafts",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("spec", JSONB, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+    Column("deleted_at", _TIME),  # a tombstone keeps the version counting, so that nothing goes backwards
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("profile_id", Text, ForeignKey("profiles.id"), primary_key=True),
+    Column("wanted_version", BigInteger, nullable=False),
+    Column("delivered_version", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("message", Text),
+    # The debounce: set while a change has not been planned for delivery yet.
+    Column("first_change_at", _TIME),
+    Column("due_at", _TIME),
+    Column("next_attempt_at", _TIME),
+    # Whether a workflow will look at this row by itself; if not, the next change must signal one.
+    Column("watched", Boolean, nullable=False),
+    # The outbox: which signal the dispatcher still has to send, who is sending it, and what overtook it meanwhile.
+    Column("signal", Text),
+    Column("signal_epoch", BigInteger, nullable=False),
+    Column("signal_claimed_until", _TIME),
+    Column("run_id", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+)
+
+sync_mappings = Table(
+    "sync_mappings",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("profile_id", Text, primary_key=True),
+    Column("mapping_id", Text, primary_key=True),
+    Column("settled_version", BigInteger, nullable=False),
+    Column("delivered_version", BigInteger),
+    Column("delivered_user", JSONB),
+    Column("delivery_id", _ID),
+    Column("status", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", Text, nullable=False),
+    _destination_id(),
+    Column("mapping_id", Text),
+    Column("profile_id", Text),
+    Column("event_id", _ID),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("message", Text),
+    Column("revision", Integer),
+    Column("profile_version", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    # How many of `attempts` belong to earlier rounds, before somebody asked for a retry.
+    Column("attempts_before", Integer, nullable=False),
+    Column("next_attempt_at", _TIME),
+    Column("workflow_id", Text),
+    Column("run_id", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+    Column("finished_at", _TIME),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", _ID, ForeignKey("deliveries.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", _TIME, nullable=False),
+    Column("duration_ms", Double),
+    Column("revision", Integer),
+    Column("profile_version", BigInteger),
+    Column("request", JSONB),
+    Column("response", JSONB),
+    Column("outcome", Text),
+    Column("error", JSONB),
+)
