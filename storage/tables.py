@@ -9,6 +9,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Integer,
     LargeBinary,
     MetaData,
@@ -133,7 +134,7 @@ syncs = Table(
 sync_mappings = Table(
     "sync_mappings",
     metadata,
-    _destination_id(primary_key=True),
+    Column("destination_id", Text, primary_key=True),
     Column("profile_id", Text, primary_key=True),
     Column("mapping_id", Text, primary_key=True),
     Column("settled_version", BigInteger, nullable=False),
@@ -141,6 +142,7 @@ sync_mappings = Table(
     Column("delivered_user", JSONB),
     Column("delivery_id", _ID),
     Column("status", Text, nullable=False),
+    ForeignKeyConstraint(["destination_id", "profile_id"], ["syncs.destination_id", "syncs.profile_id"]),
 )
 
 deliveries = Table(
