@@ -1,0 +1,50 @@
+"""Reading an answer's body under bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+import aiohttp
+import httpx
+
+__all__ = ["read_body"]
+
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib detects which of the two it is
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+async def read_body(response: httpx.Response, limit: int, deadline: float) -> tuple[bytes, bool]:
+    """At most `limit` bytes, decompressed, and whether there was more than that or the rest did not come.
+
+    An answer whose body breaks off is still an answer: its status says what happened. `deadline` is in loop time.
+    """
+    raw, truncated = await _read(response, limit, deadline)
+    if response.headers.get("content-encoding", "").strip().lower() in _COMPRESSED:
+        raw, cut = _inflate(raw, limit)
+        truncated = truncated or cut
+    return raw, truncated
+
+
+async def _read(response: httpx.Response, limit: int, deadline: float) -> tuple[bytes, bool]:
+    raw = bytearray()
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  (what the async transport returns)
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in response.stream:
+                raw += chunk
+                if len(raw) > limit:
+                    return bytes(raw[:limit]), True
+    except (TimeoutError, OSError, aiohttp.ClientError, httpx.HTTPError):
+        return bytes(raw), True
+    return bytes(raw), False
+
+
+def _inflate(raw: bytes, limit: int) -> tuple[bytes, bool]:
+    """What cannot be decompressed is shown as it came."""
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        body = inflater.decompress(raw, limit)
+    except zlib.error:
+        return raw, False
+    return body, bool(inflater.unconsumed_tail) or not inflater.eof
