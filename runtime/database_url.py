@@ -8,7 +8,7 @@ _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
 
 def postgresql_url(text: str) -> str:
-    """Return `postgresql://…` with the TLS option under its asyncpg name. Raises ValueError that does not echo `text`."""
+    """Return `postgresql://…` with the TLS option under its asyncpg name. Its ValueError does not echo it."""
     parts = urlsplit(text)
     if parts.scheme not in _SCHEMES:
         raise ValueError("must begin with postgresql:// or postgres://")

@@ -1,0 +1,93 @@
+"""`python -m runtime.up` (`make up`): the whole system on one machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from runtime.laptop import programs
+from runtime.laptop.installation import Installation
+from runtime.laptop.leftovers import end_leftovers, sole_user
+from runtime.laptop.supervisor import Supervisor
+from runtime.laptop.waiting import StartError, StopFlag, StopRequestedError
+from runtime.settings import LaptopSettings, load_settings
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 after a requested stop, 1 when something could not start or died."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.up", description=__doc__)
+    parser.add_argument("--restart", action="store_true", help="start a child again that has died")
+    options = parser.parse_args(arguments)
+    settings = load_settings(LaptopSettings)
+    stop = StopFlag()
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda _number, _frame: _request(stop))
+    try:
+        with sole_user(settings.home.resolve()):
+            _run(settings, stop, restart=options.restart)
+    except StopRequestedError:
+        return 0
+    except StartError as error:
+        _say(f"\n{error}")
+        return 1
+    return 0
+
+
+def _run(settings: LaptopSettings, stop: StopFlag, *, restart: bool) -> None:
+    for name in end_leftovers(settings.home.resolve()):
+        _say(f"Ended {name}, left over from a run that was killed.")
+    installation = Installation(settings, stop)
+    supervisor = Supervisor(stop, _say, restart=restart)
+    try:
+        _bring_up(installation, supervisor, settings, stop)
+        _say(_welcome(installation))
+        supervisor.watch()
+    finally:
+        _say("Stopping.")
+        supervisor.take_down()
+    _say("Stopped.")
+
+
+def _bring_up(installation: Installation, supervisor: Supervisor, settings: LaptopSettings, stop: StopFlag) -> None:
+    home = installation.home
+    ours = [server for server in (installation.temporal, installation.postgres) if server]
+    _say(f"Starting {', '.join([*(server.name for server in ours), 'worker and API'])} in {home} …")
+    supervisor.bring_up(*ours)
+    environment = installation.environment()
+    programs.migrate(home=home, environment=environment, stop=stop)
+    supervisor.bring_up(
+        programs.worker(home=home, environment=environment, drain_seconds=settings.graceful_shutdown_seconds),
+        programs.api(settings.api_port, home=home, environment=environment),
+    )
+    programs.wait_until_ready(installation.api_url, seconds=settings.ready_seconds, gone=supervisor.obituary, stop=stop)
+
+
+def _welcome(installation: Installation) -> str:
+    url = installation.api_url
+    lines = {
+        "API": url,
+        "API docs": f"{url}/docs",
+        "Temporal": installation.temporal_ui_url or "(its Web UI: set SLUICE_TEMPORAL_UI_URL)",
+        "Logs": str(installation.home / "logs"),
+        "API key": installation.admin_key,
+    }
+    return "\n".join(
+        ["", "Sluice is ready.", *(f"  {name:<9} {value}" for name, value in lines.items()), "Ctrl-C stops it."]
+    )
+
+
+def _request(stop: StopFlag) -> None:
+    stop.requested = True
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
