@@ -1,0 +1,206 @@
+"""Attempts: each is written down when it begins and completed when it ends, so that even one cut short leaves a trace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.deliveries import AttemptOutcome, DeliveryStatus
+from domain.profiles import Profile
+from storage.database import Database
+
+# The sync row is locked first, as everywhere: two statements that take the same rows in different orders can deadlock.
+_BEGIN = text("""
+with s as (
+    select s.destination_id, s.profile_id from syncs s
+    where (s.destination_id, s.profile_id) = (select destination_id, profile_id from deliveries where id = :id)
+    for update
+), begun as (
+    update deliveries l set status = 'delivering', attempts = l.attempts + 1, next_attempt_at = null,
+        revision = d.published_revision, profile_version = p.version, workflow_id = :workflow_id, run_id = :run_id,
+        updated_at = clock_timestamp()
+    from s, destinations d, profiles p
+    where l.id = :id and l.status in ('queued', 'delivering', 'retrying')
+        and d.id = s.destination_id and d.status = 'running' and d.deleted_at is null
+        and p.id = s.profile_id and p.deleted_at is null
+    returning l.id, l.attempts, l.attempts_before, l.mapping_id, d.id as destination_id, d.connector,
+        d.published_revision, p.id as profile_id, p.version, p.document, p.created_at as profile_created_at,
+        p.updated_at as profile_updated_at
+), lost as (
+    update attempts a set outcome = 'unknown',
+        error = '{"code": "unknown_outcome", "message": "the worker ended during this attempt; the receiver may have had it"}'
+    from begun where a.delivery_id = begun.id and a.outcome is null
+), noted as (
+    insert into attempts (delivery_id, number, revision, profile_version, started_at)
+    select id, attempts, published_revision, version, clock_timestamp() from begun
+), marked as (
+    update syncs set state = 'delivering', next_attempt_at = null, updated_at = clock_timestamp()
+    from begun where syncs.destination_id = begun.destination_id and syncs.profile_id = begun.profile_id
+)
+select b.*, m.delivered_user, m.delivered_version
+from begun b left join sync_mappings m
+    on m.destination_id = b.destination_id and m.profile_id = b.profile_id and m.mapping_id = b.mapping_id
+""")
+
+_WHY_NOT = text("""
+select l.status, l.reason, l.message, l.destination_id, l.profile_id, l.attempts, l.attempts_before,
+    d.status = 'paused' as paused, d.deleted_at is not null as destination_deleted,
+    p.deleted_at is not null as profile_deleted
+from deliveries l join destinations d on d.id = l.destination_id left join profiles p on p.id = l.profile_id
+where l.id = :id
+""")
+
+_END = text("""
+with s as (
+    select s.destination_id, s.profile_id, s.wanted_version from syncs s
+    where (s.destination_id, s.profile_id) = (select destination_id, profile_id from deliveries where id = :id)
+    for update
+), noted as (
+    update attempts set duration_ms = :duration_ms, request = cast(:request as jsonb),
+        response = cast(:response as jsonb), outcome = :outcome, error = cast(:error as jsonb)
+    where delivery_id = :id and number = :number
+), ended as (
+    update deliveries l set status = :status, reason = :reason, message = :message, updated_at = clock_timestamp(),
+        next_attempt_at = clock_timestamp() + make_interval(secs => cast(:delay as double precision)),
+        finished_at = case when :final then clock_timestamp() end
+    from s where l.id = :id and l.attempts = :number and l.status = 'delivering'
+    returning l.mapping_id
+), progressed as (
+    update sync_mappings m set status = :status,
+        settled_version = case when :final then greatest(settled_version, :version) else settled_version end,
+        delivered_version =
+            case when :delivered then greatest(coalesce(delivered_version, 0), :version) else delivered_version end,
+        delivered_user = case when :delivered and :version >= coalesce(delivered_version, 0)
+            then cast(:user as jsonb) else delivered_user end
+    from s, ended
+    where m.destination_id = s.destination_id and m.profile_id = s.profile_id and m.mapping_id = ended.mapping_id
+        and m.delivery_id = :id
+), settles as (
+    select :delivered and :only and s.wanted_version <= :version as yes from s, ended
+)
+update syncs set
+    state = case when settles.yes then 'idle' when :status = 'retrying' then 'retrying' else syncs.state end,
+    reason = case when settles.yes then null when :status = 'retrying' then :reason else syncs.reason end,
+    message = case when settles.yes then null when :status = 'retrying' then :message else syncs.message end,
+    first_change_at = case when settles.yes then null else first_change_at end,
+    due_at = case when settles.yes then null else due_at end,
+    delivered_version = case when settles.yes then :version else delivered_version end,
+    watched = watched and not settles.yes,
+    next_attempt_at = clock_timestamp() + make_interval(secs => cast(:delay as double precision)),
+    updated_at = clock_timestamp()
+from s, settles
+where syncs.destination_id = s.destination_id and syncs.profile_id = s.profile_id
+returning settles.yes as settled
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that may now be made, with everything it is made from. `used` counts this round's attempts, this one included."""
+
+    delivery_id: str
+    number: int
+    used: int
+    destination_id: str
+    mapping_id: str
+    connector: str
+    revision: int
+    profile: Profile
+    delivered_user: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """Why no attempt may be made: the delivery has ended (`status`), or the destination is paused, or something was deleted."""
+
+    status: str
+    reason: str | None
+    message: str | None
+    paused: bool
+    destination_deleted: bool
+    profile_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, and what that makes of its delivery. `delay_seconds` until the next attempt, if there is one."""
+
+    outcome: AttemptOutcome
+    status: DeliveryStatus
+    reason: str | None = None
+    message: str | None = None
+    delay_seconds: float | None = None
+    duration_ms: float | None = None
+    request: dict[str, Any] | None = None
+    response: dict[str, Any] | None = None
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        if self.outcome is AttemptOutcome.DELIVERED:
+            return None
+        return {"code": self.reason, "message": self.message}
+
+
+class Attempts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, delivery_id: str, *, workflow_id: str, run_id: str) -> Begun | NotBegun | None:
+        """Write down that an attempt begins, and read what it needs, as of now. None if there is no such delivery."""
+        parameters = {"id": delivery_id, "workflow_id": workflow_id, "run_id": run_id}
+        async with self._database.statement() as connection:
+            row = (await connection.execute(_BEGIN, parameters)).mappings().first()
+            if row is not None:
+                return _begun(row)
+            why = (await connection.execute(_WHY_NOT, {"id": delivery_id})).mappings().first()
+        if why is None:
+            return None
+        return NotBegun(**{name: why[name] for name in NotBegun.__slots__})
+
+    async def end(self, begun: Begun, ended: Ended, *, only: bool) -> bool:
+        """Complete the attempt. True if the whole sync is settled by it, which is so if this delivery was the `only` one."""
+        delivered = ended.status is DeliveryStatus.DELIVERED
+        parameters = {
+            "id": begun.delivery_id,
+            "number": begun.number,
+            "duration_ms": ended.duration_ms,
+            "request": json.dumps(ended.request),
+            "response": json.dumps(ended.response),
+            "outcome": ended.outcome,
+            "error": json.dumps(ended.error),
+            "status": ended.status,
+            "reason": ended.reason,
+            "message": ended.message,
+            "delay": ended.delay_seconds,
+            "final": ended.delay_seconds is None,
+            "delivered": delivered,
+            "version": begun.profile.version,
+            "user": json.dumps(begun.profile.as_user()) if delivered else None,
+            "only": only,
+        }
+        async with self._database.statement() as connection:
+            return bool((await connection.execute(_END, parameters)).scalar_one_or_none())
+
+
+def _begun(row: Any) -> Begun:
+    return Begun(
+        delivery_id=str(row["id"]),
+        number=row["attempts"],
+        used=row["attempts"] - row["attempts_before"],
+        destination_id=row["destination_id"],
+        mapping_id=row["mapping_id"],
+        connector=row["connector"],
+        revision=row["published_revision"],
+        profile=Profile.model_construct(
+            id=row["profile_id"],
+            version=row["version"],
+            document=row["document"],
+            created_at=row["profile_created_at"],
+            updated_at=row["profile_updated_at"],
+            deleted_at=None,
+        ),
+        delivered_user=row["delivered_user"],
+    )
