@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
 from connectors.addresses import AddressPolicy
-from connectors.messages import OutboundRequest, OutboundResponse
+from connectors.messages import USER_AGENT, OutboundRequest, OutboundResponse
 from connectors.network_errors import delivery_error
 from connectors.redirects import next_hop
 from connectors.response_bodies import read_body
@@ -147,7 +147,8 @@ class OutboundHttp:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            skip_auto_headers=("User-Agent", "Content-Type"),
+            headers={"User-Agent": USER_AGENT},
+            skip_auto_headers=("Content-Type",),
             max_line_size=self._limits.header_field_bytes,
             max_field_size=self._limits.header_field_bytes,
             max_headers=self._limits.header_fields,

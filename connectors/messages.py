@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["OutboundRequest", "OutboundResponse"]
+__all__ = ["USER_AGENT", "OutboundRequest", "OutboundResponse"]
+
+USER_AGENT = "Sluice/0.1"
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 
