@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from runtime.laptop import programs
 from runtime.laptop.installation import Installation
 from runtime.laptop.leftovers import end_leftovers, sole_user
+from runtime.laptop.parent_death import follow_parent
 from runtime.laptop.supervisor import Supervisor
 from runtime.laptop.waiting import StartError, StopFlag, StopRequestedError
 from runtime.settings import LaptopSettings, load_settings
@@ -21,11 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 after a requested stop, 1 when something could not start or died."""
     parser = argparse.ArgumentParser(prog="python -m runtime.up", description=__doc__)
     parser.add_argument("--restart", action="store_true", help="start a child again that has died")
+    parser.add_argument("--follow-parent", action="store_true", help="stop when the parent process dies (Linux)")
     options = parser.parse_args(arguments)
     settings = load_settings(LaptopSettings)
     stop = StopFlag()
-    for number in _STOP_SIGNALS:
-        signal.signal(number, lambda _number, _frame: _request(stop))
+    _listen(stop)
+    if options.follow_parent:
+        follow_parent()
     try:
         with sole_user(settings.home.resolve()):
             _run(settings, stop, restart=options.restart)
@@ -63,7 +68,7 @@ def _bring_up(installation: Installation, supervisor: Supervisor, settings: Lapt
         programs.worker(home=home, environment=environment, drain_seconds=settings.graceful_shutdown_seconds),
         programs.api(settings.api_port, home=home, environment=environment),
     )
-    programs.wait_until_ready(installation.api_url, seconds=settings.ready_seconds, gone=supervisor.obituary, stop=stop)
+    programs.wait_until_ready(settings.api_port, seconds=settings.ready_seconds, gone=supervisor.obituary, stop=stop)
 
 
 def _welcome(installation: Installation) -> str:
@@ -80,13 +85,19 @@ def _welcome(installation: Installation) -> str:
     )
 
 
-def _request(stop: StopFlag) -> None:
-    stop.requested = True
+def _listen(stop: StopFlag) -> None:
+    def request(_number: int, _frame: FrameType | None) -> None:
+        stop.requested = True
+
+    for number in _STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, request)
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the reader has gone; the children must still be stopped
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

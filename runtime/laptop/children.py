@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from runtime.laptop.logfiles import LogFile
+from runtime.laptop.parent_death import die_with_parent
 
 __all__ = ["ChildProcess"]
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class ChildProcess:
@@ -80,7 +76,7 @@ class ChildProcess:
                 group=self._user,
                 extra_groups=[] if self._user else None,
                 start_new_session=True,  # Ctrl-C reaches us only: we stop the children, in order
-                preexec_fn=_die_with_parent(self._stop_signal),  # noqa: PLW1509  (we start no threads)
+                preexec_fn=die_with_parent(self._stop_signal),  # noqa: PLW1509  (we start no threads)
             )
         self._record()
 
@@ -113,16 +109,3 @@ class ChildProcess:
                 "stop_signal": int(self._stop_signal),
             }
             self._pid_file.write_text(json.dumps(record))
-
-
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    if _libc is None:
-        return None
-    libc, parent = _libc, os.getpid()
-
-    def before_exec() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
-        if os.getppid() != parent:  # it died between fork and prctl
-            os._exit(1)
-
-    return before_exec

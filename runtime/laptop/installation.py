@@ -58,7 +58,8 @@ class Installation:
             "SLUICE_WORKER_METRICS_PORT": str(settings.worker_metrics_port or free_port(_METRICS_PORT)),
             "SLUICE_GRACEFUL_SHUTDOWN_SECONDS": str(settings.graceful_shutdown_seconds),
         }
-        return {**inherited_environment(), **{name: value for name, value in ours.items() if value is not None}}
+        inherited = self.temporal.client_environment() if self.temporal else inherited_environment()
+        return {**inherited, **{name: value for name, value in ours.items() if value is not None}}
 
     def _fixed_ports(self) -> dict[str, int]:
         settings = self._settings

@@ -22,6 +22,8 @@ from runtime.laptop.waiting import StartError, StopFlag, wait_until
 __all__ = ["LaptopPostgres"]
 
 _USER = _DATABASE = "sluice"
+# Ours alone: PGSSLMODE, PGOPTIONS and the like in a person's environment are meant for another server.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 _MAX_CONNECTIONS = 200  # API and worker pools, the console, a psql or two, and the tests beside them
 _READY_SECONDS = 60  # recovery after a kill under load is part of it
 _STOP_SECONDS = 20  # a fast shutdown writes one checkpoint
@@ -58,6 +60,7 @@ class LaptopPostgres:
             [str(self._programs / "postgres"), "-D", str(self._data), *self._arguments(options or {})],
             home=home,
             folder=self._folder,
+            environment=_ENVIRONMENT,
             user=self._system_user,
             stop_signal=signal.SIGINT,  # "fast": ends connections, keeps the data clean
             stop_seconds=_STOP_SECONDS,
@@ -138,11 +141,15 @@ class LaptopPostgres:
         draft.rename(self._data)
 
     def _accepts(self) -> bool:
-        found = self._spawn("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres")
+        found = self._spawn("pg_isready", "-q", *self._server(), "-d", "postgres")
         return found.returncode == 0
 
+    def _server(self) -> tuple[str, ...]:
+        return ("-h", "127.0.0.1", "-p", str(self.port), "-U", _USER)
+
     def _query(self, sql: str) -> str:
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self._url("postgres"), "-c", sql).strip()
+        quiet = ("-XAtq", "-v", "ON_ERROR_STOP=1")
+        return self._run("psql", *quiet, *self._server(), "-d", "postgres", "-c", sql).strip()
 
     def _run(self, program: str, *arguments: str) -> str:
         done = self._spawn(program, *arguments)
@@ -157,6 +164,7 @@ class LaptopPostgres:
             text=True,
             check=False,
             cwd=self._folder,
+            env={**_ENVIRONMENT, "PGPASSWORD": self._password},
             user=self._system_user,
             group=self._system_user,
             extra_groups=[] if self._system_user else None,

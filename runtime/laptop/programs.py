@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -69,25 +69,31 @@ def migrate(*, home: Path, environment: Mapping[str, str], stop: StopFlag) -> No
         program.stop()
 
 
-def wait_until_ready(base_url: str, *, seconds: float, gone: Callable[[], str | None], stop: StopFlag) -> None:
+def wait_until_ready(port: int, *, seconds: float, gone: Callable[[], str | None], stop: StopFlag) -> None:
     """Return once `/readyz` answers 200. Raises StartError with what it last answered."""
     last = "no answer"
 
     def ready() -> bool:
         nonlocal last
         try:
-            with urllib.request.urlopen(f"{base_url}/readyz", timeout=_PROBE_SECONDS) as answer:
-                return bool(answer.status == 200)
-        except urllib.error.HTTPError as error:
-            last = f"{error.code} {error.read(2000).decode(errors='replace')}"
-        except OSError as error:
+            status, last = _probe(port)
+        except (OSError, http.client.HTTPException) as error:
             last = str(error)
-        return False
+            return False
+        return status == http.HTTPStatus.OK
 
     try:
         wait_until(ready, "/readyz", seconds=seconds, gone=gone, stop=stop)
     except StartError as error:
         raise StartError(f"{error}\n/readyz last said: {last}") from None
+
+
+def _probe(port: int) -> tuple[int, str]:
+    # Not urllib: it would ask an HTTP proxy from the environment for our own loopback.
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)) as connection:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, f"{answer.status} {answer.read(2000).decode(errors='replace')}"
 
 
 def _never() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -61,8 +62,9 @@ class Supervisor:
                     unit.child.log.trim()
 
     def take_down(self) -> None:
-        for unit in reversed(self._units):
-            unit.stop()
+        with contextlib.ExitStack() as stack:  # last in, first out, and one that fails does not spare the others
+            for unit in self._units:
+                stack.callback(unit.stop)
         self._units.clear()
 
     def _bury(self, unit: Unit, words: str) -> None:

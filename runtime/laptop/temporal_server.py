@@ -11,6 +11,7 @@ from pathlib import Path
 from runtime.laptop.children import ChildProcess
 from runtime.laptop.ports import free_port
 from runtime.laptop.waiting import StopFlag, wait_until
+from runtime.settings import inherited_environment
 
 __all__ = ["LaptopTemporal"]
 
@@ -39,12 +40,14 @@ class LaptopTemporal:
         self.port = port or free_port()
         self.ui_port = ui_port or free_port()
         self._state = home.resolve() / "temporal" / "temporal.sqlite"
+        self._profile = self._state.with_name("client.toml")
         self._program = str(Path(sysconfig.get_path("scripts")) / "temporal")
         self._stop_flag = stop or StopFlag()
         self.child = ChildProcess(
             self.name,
             [self._program, *self._arguments(codec_endpoint)],
             home=home,
+            environment=self.client_environment(),
             stop_signal=signal.SIGTERM,
         )
 
@@ -56,12 +59,18 @@ class LaptopTemporal:
     def ui_url(self) -> str:
         return f"http://localhost:{self.ui_port}"
 
+    def client_environment(self) -> dict[str, str]:
+        """The environment without a person's own Temporal profile, whose TLS or API key is meant for another server."""
+        inherited = {name: value for name, value in inherited_environment().items() if not name.startswith("TEMPORAL_")}
+        return {**inherited, "TEMPORAL_CONFIG_FILE": str(self._profile)}
+
     def start(self) -> None:
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
         self._state.parent.mkdir(parents=True, exist_ok=True)
+        self._profile.touch()
         self.child.start()
 
     def wait_ready(self) -> None:
@@ -89,4 +98,6 @@ class LaptopTemporal:
             if probe.connect_ex(("127.0.0.1", self.port)):
                 return False
         asked = [self._program, "operator", "namespace", "describe", "default", "--address", self.address]
-        return subprocess.run(asked, capture_output=True, check=False, start_new_session=True).returncode == 0
+        environment = self.client_environment()
+        done = subprocess.run(asked, capture_output=True, check=False, start_new_session=True, env=environment)
+        return done.returncode == 0
