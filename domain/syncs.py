@@ -38,8 +38,13 @@ class MappingProgress:
     delivered_user: dict[str, Any] | None
     delivery_id: str | None
     status: str
+    reason: str | None = None
     message: str | None = None
     attempts_used: int = 0  # in this round: since the delivery was made, or since somebody asked for a retry
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Settle:
     """Everything wanted is accounted for."""
 
     state: SyncState
+    reason: str | None = None
     message: str | None = None
 
 
@@ -126,14 +132,17 @@ def _lacks(facts: SyncFacts, mapping_id: str) -> bool:
 
 def _is_open(facts: SyncFacts, mapping_id: str) -> bool:
     progress = facts.progress.get(mapping_id)
-    return progress is not None and progress.status in OPEN
+    return progress is not None and progress.is_open
 
 
 def _settled(facts: SyncFacts, mapping_ids: Sequence[str]) -> Settle:
     """Failed if anything failed; else delivered if anything was delivered; else skipped."""
     ended = [facts.progress[mapping_id] for mapping_id in mapping_ids]
-    for status, state in ((DeliveryStatus.FAILED, SyncState.FAILED), (DeliveryStatus.DELIVERED, SyncState.IDLE)):
-        found = [progress for progress in ended if progress.status == status]
-        if found:
-            return Settle(state, found[0].message)
-    return Settle(SyncState.SKIPPED, ended[0].message if ended else None)
+    failed = next((progress for progress in ended if progress.status == DeliveryStatus.FAILED), None)
+    if failed is not None:
+        return Settle(SyncState.FAILED, failed.reason, failed.message)
+    if any(progress.status == DeliveryStatus.DELIVERED for progress in ended):
+        return Settle(SyncState.IDLE)
+    if not ended:
+        return Settle(SyncState.SKIPPED, Reason.NO_MAPPING, "no enabled mapping takes profile changes")
+    return Settle(SyncState.SKIPPED, ended[0].reason, ended[0].message)

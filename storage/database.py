@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from domain.errors import Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # a database that does not answer at all should be noticed well within a readiness probe
 STATEMENT_TIMEOUT_MS = 15_000  # the slowest of our statements takes under a second; a hung one must give its place back
@@ -25,6 +29,24 @@ def asyncpg_url(url: str) -> str:
 
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+# SQLSTATE classes that mean "not now": connection, transaction rolled back (deadlock), resources, operator intervention, system.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that is away or overloaded is `Unavailable`, whatever the driver calls it; our own mistakes pass through."""
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeout, InterfaceError, OperationalError) as error:
+        raise Unavailable(f"the database did not answer: {type(error).__name__}") from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state.startswith(_TRANSIENT_CLASSES):
+            raise Unavailable(f"the database did not answer: {type(error.orig).__name__}") from error
+        raise
 
 
 class Database:
@@ -54,13 +76,15 @@ class Database:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """For a single statement, which is its own transaction: saves the BEGIN and COMMIT round trips."""
-        async with self._autocommit.connect() as connection:
-            yield connection
+        with _translated():
+            async with self._autocommit.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.begin() as connection:
-            yield connection
+        with _translated():
+            async with self._engine.begin() as connection:
+                yield connection
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -30,7 +30,7 @@ select d.connector, d.status = 'running' as running, d.deleted_at is not null as
     (select coalesce(json_agg(json_build_object(
         'mapping_id', m.mapping_id, 'settled_version', m.settled_version, 'delivered_version', m.delivered_version,
         'delivered_user', m.delivered_user, 'delivery_id', m.delivery_id, 'status', m.status,
-        'message', l.message, 'attempts_used', coalesce(l.attempts - l.attempts_before, 0))), '[]')
+        'reason', l.reason, 'message', l.message, 'attempts_used', coalesce(l.attempts - l.attempts_before, 0))), '[]')
      from sync_mappings m left join deliveries l on l.id = m.delivery_id
      where m.destination_id = s.destination_id and m.profile_id = s.profile_id) as progress
 from syncs s join destinations d on d.id = s.destination_id join profiles p on p.id = s.profile_id

@@ -1,0 +1,180 @@
+"""One attempt at one delivery: everything read afresh, sent, and written down."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from activities.compilation import CompiledDestination
+from activities.messages import AttemptResult
+from activities.published import PublishedDestinations
+from activities.secrets import SecretsOf
+from activities.sending import Exchange, Sending
+from connectors.base import Item
+from domain.deliveries import AttemptOutcome, DeliveryStatus, Reason
+from domain.errors import ConditionEvaluationError, RenderError, SluiceError, Unavailable
+from domain.mappings import differences
+from domain.objects import Scope, scope
+from storage.attempts import Attempts, Begun, Ended, NotBegun
+
+# A worker that was stopped for longer between reading a profile and sending it might overtake a newer attempt elsewhere.
+MAX_STALE_SECONDS = 10.0
+RECORDING_TRIES = 20  # with the pause below about half a minute: a database restart, well within the activity's own timeout
+RECORDING_PAUSE_SECONDS = 1.5
+
+_log = structlog.get_logger("activities.attempt")
+
+
+class Attempting:
+    def __init__(self, attempts: Attempts, published: PublishedDestinations, secrets: SecretsOf, sending: Sending) -> None:
+        self._attempts = attempts
+        self._published = published
+        self._secrets = secrets
+        self._sending = sending
+
+    async def attempt(self, delivery_id: str, *, workflow_id: str, run_id: str, only: bool = False) -> AttemptResult:
+        """Make one attempt, if one may be made now. Raises Unavailable when the database is away; nothing is lost by it."""
+        begun = await self._attempts.begin(delivery_id, workflow_id=workflow_id, run_id=run_id)
+        if not isinstance(begun, Begun):
+            return _not_begun(begun)
+        ended = await self._make(begun, time.monotonic())
+        settled = await self._record(begun, ended, only)
+        _report(begun, ended)
+        return AttemptResult.model_validate(
+            {
+                "status": "retry" if ended.status is DeliveryStatus.RETRYING else ended.status.value,
+                "code": ended.reason,
+                "message": ended.message,
+                "number": begun.used,
+                "retry_in_seconds": ended.delay_seconds,
+                "settled": settled,
+            }
+        )
+
+    async def _make(self, begun: Begun, started: float) -> Ended:
+        try:
+            compiled = await self._published.get(begun.destination_id, begun.revision, begun.connector)
+            view = _scope(begun)
+            skipped = _skipped(compiled, begun, view)
+            if skipped is not None:
+                return skipped
+            mapping = compiled.mappings[begun.mapping_id]
+            item = Item(
+                delivery_id=begun.delivery_id,
+                attempt=begun.number,
+                mapping_id=begun.mapping_id,
+                action=mapping.mapping.action,
+                rendered=mapping.render(view),
+                scope=view,
+            )
+            secrets = await self._secrets.open(compiled.spec.credentials, compiled.connector.definition.credentials)
+        except (ConditionEvaluationError, RenderError) as error:
+            return _failed(error.code, f"{error.message} (line {error.line}, column {error.column})")
+        except Unavailable:
+            raise
+        except SluiceError as error:
+            return _failed(Reason.CONFIGURATION_ERROR, error.message)
+        if time.monotonic() - started > MAX_STALE_SECONDS:
+            raise Unavailable("this worker was stopped in the middle of an attempt; nothing was sent")
+        exchange = await self._sending.send(compiled.connector, compiled.settings, secrets, item)
+        return _ended(exchange, compiled, begun)
+
+    async def _record(self, begun: Begun, ended: Ended, only: bool) -> bool:
+        """An answer in hand is worth some patience: losing it means sending again."""
+        for _ in range(RECORDING_TRIES):
+            try:
+                return await self._attempts.end(begun, ended, only=only)
+            except Unavailable:
+                await asyncio.sleep(RECORDING_PAUSE_SECONDS)
+        return await self._attempts.end(begun, ended, only=only)
+
+
+def _not_begun(why: NotBegun | None) -> AttemptResult:
+    if why is None or why.destination_deleted or why.profile_deleted:
+        return AttemptResult(status="gone")
+    if why.status in ("queued", "delivering", "retrying"):
+        return AttemptResult(status="paused")
+    return AttemptResult.model_validate({"status": why.status, "code": why.reason, "message": why.message})
+
+
+def _scope(begun: Begun) -> Scope:
+    user = begun.profile.as_user()
+    return scope(
+        user=user,
+        changes=differences(begun.delivered_user, user),
+        delivery={
+            "id": begun.delivery_id,
+            "attempt": begun.number,
+            "destination": {"id": begun.destination_id},
+            "mapping": {"id": begun.mapping_id},
+        },
+    )
+
+
+def _skipped(compiled: CompiledDestination, begun: Begun, view: Scope) -> Ended | None:
+    """The settings may have changed since the delivery was planned, and so may the profile."""
+    mapping = compiled.mappings.get(begun.mapping_id)
+    if mapping is None or not mapping.mapping.enabled:
+        return _skip(Reason.MAPPING_REMOVED, "the mapping is not part of the published revision any more")
+    now = datetime.now(UTC)
+    false_part = compiled.false_prerequisite(view, now=now)
+    if false_part is not None:
+        return _skip(Reason.PREREQUISITE_FALSE, f"the prerequisite does not hold: {false_part}")
+    refusal = mapping.refusal(view, now=now)
+    return _skip(refusal.code, refusal.message) if refusal else None
+
+
+def _skip(reason: str, message: str) -> Ended:
+    return Ended(AttemptOutcome.SKIPPED, DeliveryStatus.SKIPPED, reason, message)
+
+
+def _failed(reason: str, message: str, exchange: Exchange | None = None) -> Ended:
+    return Ended(
+        AttemptOutcome.DEFINITIVE,
+        DeliveryStatus.FAILED,
+        reason,
+        message,
+        duration_ms=exchange.duration_ms if exchange else None,
+        request=exchange.request if exchange else None,
+        response=exchange.response if exchange else None,
+    )
+
+
+def _ended(exchange: Exchange, compiled: CompiledDestination, begun: Begun) -> Ended:
+    outcome, retry = exchange.outcome, compiled.spec.retry
+    if outcome.kind == "definitive":
+        return _failed(outcome.code, outcome.message, exchange)
+    delivered = outcome.kind == "delivered"
+    last = begun.used >= retry.attempts
+    delay = max(retry.delay_seconds(begun.used), outcome.retry_after_seconds or 0.0)
+    gave_up = f"gave up after {begun.used} attempts; the last: {outcome.message}"
+    return Ended(
+        outcome=AttemptOutcome.DELIVERED if delivered else AttemptOutcome.RETRY,
+        status=DeliveryStatus.DELIVERED
+        if delivered
+        else (DeliveryStatus.FAILED if last else DeliveryStatus.RETRYING),
+        reason=None if delivered else outcome.code,
+        message=None if delivered else (gave_up if last else outcome.message),
+        delay_seconds=None if delivered or last else delay,
+        duration_ms=exchange.duration_ms,
+        request=exchange.request,
+        response=exchange.response,
+    )
+
+
+def _report(begun: Begun, ended: Ended) -> None:
+    _log.info(
+        "attempt",
+        delivery_id=begun.delivery_id,
+        destination_id=begun.destination_id,
+        mapping_id=begun.mapping_id,
+        attempt=begun.number,
+        outcome=str(ended.outcome),
+        status=str(ended.status),
+        code=ended.reason,
+        duration_ms=ended.duration_ms,
+        next_attempt_in_seconds=ended.delay_seconds,
+    )

@@ -1,0 +1,86 @@
+"""deliver: the attempts at one delivery, the first within the workflow task itself, the others under the retry policy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import suppress
+
+import structlog
+from temporalio import activity
+
+from activities.attempting import Attempting
+from activities.errors import as_application_errors, retry_later
+from activities.messages import AttemptResult, DeliveryOrder
+
+# A first attempt occupies a workflow task, so few may wait for one destination: others' workflow tasks must find room.
+FIRST_ATTEMPTS_PER_DESTINATION = 4
+SLOW_SECONDS = 1.0  # an answer that took longer than this…
+AVOID_SECONDS = 30.0  # …or failed sends that destination's first attempts the ordinary way for so long
+MAX_REMEMBERED = 10_000  # destinations whose slowness is remembered
+HEARTBEAT_SECONDS = 5.0
+
+
+class Deliver:
+    def __init__(self, attempting: Attempting) -> None:
+        self._attempting = attempting
+        self._first = Counter[str]()
+        self._avoid_until: dict[str, float] = {}
+
+    @activity.defn(name="deliver_first")
+    @as_application_errors
+    async def deliver_first(self, order: DeliveryOrder) -> AttemptResult:
+        """A local activity: no task of its own while all goes well. A busy or slow destination is left to `deliver`."""
+        destination = order.destination_id
+        if self._first[destination] >= FIRST_ATTEMPTS_PER_DESTINATION or self._is_avoided(destination):
+            return AttemptResult(status="busy")
+        self._first[destination] += 1
+        started = time.monotonic()
+        try:
+            result = await self._attempt(order)
+        finally:
+            self._first[destination] -= 1
+            if not self._first[destination]:
+                del self._first[destination]
+        if time.monotonic() - started > SLOW_SECONDS or result.status == "retry":
+            self._avoid(destination)
+        return result
+
+    @activity.defn(name="deliver")
+    @as_application_errors
+    async def deliver(self, order: DeliveryOrder) -> AttemptResult:
+        """An activity under the destination's retry policy: raises to be tried again, returns when the delivery has ended."""
+        result = await self._to_its_end(order)
+        if result.status == "retry":
+            raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0.0)
+        return result
+
+    async def _to_its_end(self, order: DeliveryOrder) -> AttemptResult:
+        """An attempt that has begun ends normally, whatever is cancelled meanwhile: its answer counts."""
+        attempt = asyncio.ensure_future(self._attempt(order))
+        while not attempt.done():
+            with suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(asyncio.shield(attempt), HEARTBEAT_SECONDS)
+            activity.heartbeat()
+        return attempt.result()
+
+    async def _attempt(self, order: DeliveryOrder) -> AttemptResult:
+        info = activity.info()
+        workflow_id, run_id = info.workflow_id or "", info.workflow_run_id or ""
+        with structlog.contextvars.bound_contextvars(workflow_id=workflow_id, run_id=run_id):
+            return await self._attempting.attempt(
+                order.delivery_id, workflow_id=workflow_id, run_id=run_id, only=order.only
+            )
+
+    def _is_avoided(self, destination: str) -> bool:
+        until = self._avoid_until.get(destination)
+        if until is not None and until < time.monotonic():
+            del self._avoid_until[destination]
+            return False
+        return until is not None
+
+    def _avoid(self, destination: str) -> None:
+        if len(self._avoid_until) >= MAX_REMEMBERED:
+            self._avoid_until.clear()
+        self._avoid_until[destination] = time.monotonic() + AVOID_SECONDS

@@ -1,0 +1,74 @@
+"""What workflows hand to activities and get back. Ids and small facts only: never a secret, never customers' data.
+
+Fields are only ever added, with defaults: recorded histories and running workflows hold the old forms.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PrepareInput(_Message):
+    """`under_way` are the mappings whose delivery the workflow is busy with; `now` skips the debounce."""
+
+    destination_id: str
+    profile_id: str
+    under_way: list[str] = []
+    now: bool = False
+
+
+class RetryPlan(_Message):
+    """The destination's declared retry policy."""
+
+    attempts: int
+    initial_seconds: float
+    backoff: float
+    max_interval_seconds: float
+
+
+class DeliveryOrder(_Message):
+    """One delivery to be made. `only` if nothing else of this sync is under way, so that its success settles the sync."""
+
+    delivery_id: str
+    destination_id: str
+    mapping_id: str
+    attempts_used: int
+    retry: RetryPlan
+    only: bool = False
+
+
+class Settled(_Message):
+    """The sync has ended, for now."""
+
+    state: Literal["idle", "failed", "skipped", "discarded"]
+    reason: str | None = None
+    message: str | None = None
+
+
+class Plan(_Message):
+    """What the workflow is to do: make `deliveries`; look again in `wait_seconds`; hold; or end."""
+
+    deliveries: list[DeliveryOrder] = []
+    wait_seconds: float | None = None
+    held: bool = False
+    settled: Settled | None = None
+
+
+class AttemptResult(_Message):
+    """How one attempt ended. `busy`: it was not made, because too many to this destination are; `paused`, `gone`: not made either.
+
+    `retry_in_seconds` goes with `retry`. `settled`: the sync as a whole is settled by this success.
+    """
+
+    status: Literal["delivered", "skipped", "failed", "discarded", "retry", "busy", "paused", "gone"]
+    code: str | None = None
+    message: str | None = None
+    number: int = 0
+    retry_in_seconds: float | None = None
+    settled: bool = False
