@@ -84,6 +84,8 @@ def decode_json(codec: AesGcmCodec, body: Any) -> dict[str, Any]:
 
 def _payloads(body: Any) -> Sequence[Payload]:
     try:
+        if not isinstance(body, dict):
+            raise TypeError
         return ParseDict(body, Payloads(), ignore_unknown_fields=True).payloads
     except (ParseError, TypeError, ValueError, AttributeError):
         raise BadRequest('the body must be {"payloads": […]} in protobuf JSON') from None

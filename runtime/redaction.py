@@ -37,7 +37,8 @@ class Redactor:
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {name: self._masked(name, value, 0) for name, value in event.items()}
+        # An exception is text only once it is rendered; the finished line is masked again.
+        return {name: value if name == "exc_info" else self._masked(name, value, 0) for name, value in event.items()}
 
     def mask_text(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text

@@ -43,9 +43,7 @@ class _Environment(BaseSettings):
 
 class DatabaseSettings(_Environment):
     # A plain string, since storage takes one; its password is kept out of repr and of error messages.
-    database_url: str = Field(
-        repr=False, validation_alias=AliasChoices("database_url", "DATABASE_URL"), description="PostgreSQL 15 or newer"
-    )
+    database_url: str = Field(repr=False, validation_alias="DATABASE_URL", description="PostgreSQL 15 or newer")
     database_pool_size: int = Field(
         20, ge=1, le=500, description="connections per process; replicas x this must stay below max_connections"
     )
@@ -143,9 +141,9 @@ class LaptopSettings(_Environment):
     payload_keys: SecretStr | None = None
     outbound_allow: CommaSeparated = ()
     temporal_ui_url: str | None = None
-    database_url: str | None = Field(None, repr=False, validation_alias=AliasChoices("database_url", "DATABASE_URL"))
+    database_url: str | None = Field(None, repr=False, validation_alias="DATABASE_URL")
     temporal_address: str | None = Field(
-        None, validation_alias=AliasChoices("temporal_address", "SLUICE_TEMPORAL_ADDRESS", "TEMPORAL_ADDRESS")
+        None, validation_alias=AliasChoices("SLUICE_TEMPORAL_ADDRESS", "TEMPORAL_ADDRESS")
     )
     ready_seconds: float = Field(90, gt=0, description="a cold laptop's first start, initdb included, takes half of it")
     graceful_shutdown_seconds: float = Field(40, ge=0, description="as for the worker, which it is passed on to")
@@ -184,7 +182,7 @@ def _variable(kind: type[_Environment], problem: Any) -> str:
     field = kind.model_fields.get(name)
     alias = field.validation_alias if field else None
     if isinstance(alias, AliasChoices):
-        return str(alias.choices[1])
+        return str(alias.choices[0])
     return name if name.isupper() else f"SLUICE_{name.upper()}"
 
 
