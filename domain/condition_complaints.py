@@ -27,17 +27,22 @@ _NAMES: Final = {
 def complaint_about(unexpected: UnexpectedInput, text: str) -> tuple[int, str]:
     """The offset at which `text` goes wrong, and what is wrong there in words."""
     expected = _expected(unexpected)
-    if isinstance(unexpected, UnexpectedToken) and unexpected.token.type == "$END":
-        return _at_the_end(text, expected)
-    offset = unexpected.pos_in_stream or 0
-    if isinstance(unexpected, UnexpectedToken):
-        offset = unexpected.token.start_pos or 0
+    token = unexpected.token if isinstance(unexpected, UnexpectedToken) else None
+    at_the_end = token is not None and token.type == "$END"
+    offset = len(text) if at_the_end else _offset(unexpected)
     if expected == {"_LPAR"}:
         return _after_name(text, offset)
-    message = _about_token(unexpected.token, expected) if isinstance(unexpected, UnexpectedToken) else None
+    if at_the_end:
+        return _at_the_end(text, expected)
+    message = _about_token(token, expected) if token else None
     return offset, message or _about_text(
         text, offset
     ) or f"expected {_in_words(expected)}, found {_excerpt(text, offset)}"
+
+
+def _offset(unexpected: UnexpectedInput) -> int:
+    place = unexpected.token.start_pos if isinstance(unexpected, UnexpectedToken) else unexpected.pos_in_stream
+    return place or 0
 
 
 def _expected(unexpected: UnexpectedInput) -> set[str]:
@@ -80,6 +85,8 @@ def _excerpt(text: str, offset: int) -> str:
 def _about_text(text: str, offset: int) -> str | None:
     if text[offset] in "\"'":
         return "the string is not closed on its line"
+    if text[offset] == ".":
+        return "a path is names with one dot between them"
     if text[offset] in "“”„‘’«»":
         return "a string stands in straight quotes, \" or '"
     return None

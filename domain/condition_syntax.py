@@ -53,15 +53,22 @@ _TESTS: Final[dict[str, Operator]] = {
 
 def parse_tree(text: str, sources: tuple[str, ...]) -> Node:
     """The tree of `text`; ConditionSyntaxError where it is malformed, too long, too deep or reads an unknown source."""
-    if len(text) > TEXT_LIMIT:
-        line, column = position_of(text, TEXT_LIMIT)
-        raise ConditionSyntaxError(f"the condition is longer than {TEXT_LIMIT:,} characters", line, column)
+    _check_length(text, text)
     try:
         tree = _grammar().parse(text)
     except UnexpectedInput as unexpected:
         offset, message = complaint_about(unexpected, text)
         raise ConditionSyntaxError(message, *position_of(text, offset)) from None
-    return _Builder(text, sources).node(_parts(tree)[0])
+    node = _Builder(text, sources).node(_parts(tree)[0])
+    # Else the canonical text of a condition that was just short enough could not be parsed.
+    _check_length(str(node), text)
+    return node
+
+
+def _check_length(measured: str, text: str) -> None:
+    if len(measured) > TEXT_LIMIT:
+        place = position_of(text, min(len(text), TEXT_LIMIT))
+        raise ConditionSyntaxError(f"the condition is longer than {TEXT_LIMIT:,} characters", *place)
 
 
 def position_of(text: str, offset: int) -> tuple[int, int]:

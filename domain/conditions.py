@@ -45,9 +45,9 @@ class Condition:
         self.paths: Final = tuple(dict.fromkeys(map(str, fields_of(node))))
 
     def evaluate(self, context: Context, *, now: datetime) -> bool:
-        """Whether it holds for `context` (source name → object) at `now`; ConditionEvaluationError if it cannot be said.
+        """Whether it holds for `context` (source → object) at `now`; ConditionEvaluationError if that cannot be said.
 
-        Objects are any Mapping; what they lack is missing, and so is all of an absent source. `now` with no zone is UTC.
+        Objects are any Mapping; what they lack is missing, and so is all of an absent source. `now` is UTC if naive.
         """
         return self._holds(context, _instant(now))
 
