@@ -104,8 +104,11 @@ def _plain(host: str) -> str:
 
 
 def _readings(address: str) -> tuple[Address, ...]:
-    """The address, and the IPv4 address it embeds if any."""
-    parsed = ip_address(address)
+    """The address, and the IPv4 address it embeds if any; nothing for what is no address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ()
     if isinstance(parsed, IPv6Address) and any(parsed in network for network in _EMBEDS_V4):
         return parsed, IPv4Address(int(parsed) & 0xFFFF_FFFF)
     return (parsed,)
@@ -114,10 +117,10 @@ def _readings(address: str) -> tuple[Address, ...]:
 @lru_cache(maxsize=4096)
 def _special_kind(address: str) -> str | None:
     """In words, what makes the address special; None for a public one."""
-    try:
-        reading = _readings(address)[-1]
-    except ValueError:
+    readings = _readings(address)
+    if not readings:
         return "not an IP address"
+    reading = readings[-1]
     for network, kind in _SPECIAL:
         if reading in network:
             return kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from connectors.headers import is_header_name, is_header_value
 from domain.errors import TemplateSyntaxError
 from domain.templates import TextTemplate, compile_text
 
@@ -65,11 +65,10 @@ _RESERVED_HEADERS = frozenset(
         "webhook-timestamp",
     }
 )
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 
 
 def _usable_header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not is_header_name(name):
         raise ValueError("not a header name")
     if name.lower() in _RESERVED_HEADERS:
         raise ValueError(f"the header {name} is set by Sluice")
@@ -80,7 +79,7 @@ HeaderName = Annotated[str, AfterValidator(_usable_header_name)]
 
 
 def _one_line(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().isprintable():
+    if not is_header_value(secret.get_secret_value()):
         raise ValueError("a header value cannot hold line breaks or control characters")
     return secret
 

@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
 from connectors.addresses import AddressPolicy
+from connectors.headers import raw_header
 from connectors.messages import USER_AGENT, OutboundRequest, OutboundResponse
 from connectors.network_errors import delivery_error
 from connectors.redirects import next_hop
@@ -129,7 +130,7 @@ class OutboundHttp:
         return httpx.Request(
             request.method,
             checked_url(request.url),
-            headers=[(name.encode("ascii"), value.encode()) for name, value in request.headers],
+            headers=[raw_header(name, value) for name, value in request.headers],
             content=request.content,
             extensions={"timeout": {"pool": connect, "connect": connect}},
         )

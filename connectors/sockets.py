@@ -78,6 +78,8 @@ class _GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         results = await self._inner.resolve(host, port, family)
+        if not results:
+            raise OSError(f"{host} has no address")
         for result in results:
             self._policy.check(result["host"], host=host)
         return results
