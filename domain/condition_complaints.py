@@ -34,10 +34,8 @@ def complaint_about(unexpected: UnexpectedInput, text: str) -> tuple[int, str]:
         return _after_name(text, offset)
     if at_the_end:
         return _at_the_end(text, expected)
-    message = _about_token(token, expected) if token else None
-    return offset, message or _about_text(
-        text, offset
-    ) or f"expected {_in_words(expected)}, found {_excerpt(text, offset)}"
+    message = _about_token(token, expected) if token else _about_text(text, offset)
+    return offset, message or f"expected {_in_words(expected)}, found {_excerpt(text, offset)}"
 
 
 def _offset(unexpected: UnexpectedInput) -> int:
@@ -59,9 +57,9 @@ def _at_the_end(text: str, expected: set[str]) -> tuple[int, str]:
 
 def _about_token(token: Token, expected: set[str]) -> str | None:
     mixed = {"_AND", "_OR"}
-    if token.type in mixed and expected & mixed:
+    if token.type in mixed and expected & mixed and expected & {"$END", "_RPAR"}:
         return "AND and OR cannot be mixed without parentheses; put one of them in ( … )"
-    if "FIELD" in expected and token.type in _VALUES:
+    if "NOT" in expected and token.type in _VALUES:
         return "a test begins with a field or a function call, not with a literal"
     return None
 
@@ -72,6 +70,8 @@ def _after_name(text: str, offset: int) -> tuple[int, str]:
     start, word = (name.start(), name[0].strip()) if name else (offset, "")
     if word.lower() == "not":
         return offset, "NOT stands before parentheses, as in NOT ( … )"
+    if word.lower() in ("and", "or"):
+        return start, f"{word} joins two tests, and there is none before it"
     if text.startswith("@...", offset):
         return start, "a whole object cannot be tested; name one of its fields, as in profile@email"
     return start, "a field is written source@path, as in profile@email, and a function call name(…), as in now()"
