@@ -63,6 +63,7 @@ def _bring_up(installation: Installation, supervisor: Supervisor, settings: Lapt
     _say(f"Starting {', '.join([*(server.name for server in ours), 'worker and API'])} in {home} …")
     supervisor.bring_up(*ours)
     environment = installation.environment()
+    _say("Running migrations …")
     programs.migrate(home=home, environment=environment, stop=stop)
     supervisor.bring_up(
         programs.worker(home=home, environment=environment, drain_seconds=settings.graceful_shutdown_seconds),

@@ -76,3 +76,5 @@ class Supervisor:
         unit.child.kill()  # what it had started must not stay beside the new one
         time.sleep(_RESTART_PAUSE_SECONDS)
         unit.launch()
+        unit.wait_ready()
+        self._say(f"{unit.child.name} is back.")
