@@ -59,7 +59,7 @@ def _about_token(token: Token, expected: set[str]) -> str | None:
     mixed = {"_AND", "_OR"}
     if token.type in mixed and expected & mixed and expected & {"$END", "_RPAR"}:
         return "AND and OR cannot be mixed without parentheses; put one of them in ( … )"
-    if "NOT" in expected and token.type in _VALUES:
+    if expected >= {"NOT", "FIELD"} and token.type in _VALUES:
         return "a test begins with a field or a function call, not with a literal"
     return None
 
