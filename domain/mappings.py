@@ -6,20 +6,19 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 
 from domain.bodies import Body, RenderedBody, compile_body
 from domain.changes import Change, differences, touches
+from domain.conditions import Condition
+from domain.conditions import parse as parse_condition
 from domain.errors import ConditionSyntaxError
 from domain.json_templates import compile_json
 from domain.mapping_filters import EventFilter, UserFilter
 from domain.objects import Scope
 from domain.template_limits import LIMITS, Limits
-
-if TYPE_CHECKING:
-    from domain.conditions import Condition
 
 __all__ = ["CompiledMapping", "Inputs", "Mapping", "Refusal", "compile_mapping", "differences"]
 
@@ -147,8 +146,6 @@ def compile_mapping(mapping: Mapping, *, path: str = "", limits: Limits = LIMITS
 def _compile_condition(text: str | None, path: str) -> Condition | None:
     if not text or not text.strip():
         return None
-    from domain.conditions import parse as parse_condition
-
     try:
         return parse_condition(text, sources=CONDITION_SOURCES)
     except ConditionSyntaxError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, cast
+from typing import Any
 
 from dateutil import parser
 from liquid import RenderContext, is_undefined
@@ -17,13 +17,18 @@ from domain.template_limits import LimitReached
 from domain.template_values import to_json, to_plain, to_text
 
 MAX_INDENT = 8
+MAX_PATTERN_CHARS = 500  # a directive can print a hundred times its own length
+JSON_CHARS_A_STEP = 16  # writing JSON costs many times what copying text does
 MAX_DATE_CHARS = 100  # no date is written longer, and the parser's work grows with the length
 
 
+@with_context
 @liquid_filter
-def json_filter(value: object, indent: object = None) -> str:
+def json_filter(value: object, indent: object = None, *, context: RenderContext) -> str:
     """JSON text of any value; undefined is `null`."""
-    return to_json(value, indent=min(max(int_arg(indent), 0), MAX_INDENT) if indent else None)
+    text = to_json(value, indent=min(max(int_arg(indent), 0), MAX_INDENT) if indent else None)
+    context.budget.spend_steps(len(text) // JSON_CHARS_A_STEP)  # type: ignore[attr-defined]
+    return text
 
 
 @with_context
@@ -51,9 +56,9 @@ def replace(text: str, old: object, new: object = "", *, context: RenderContext)
 @sequence_filter
 def concat(items: Iterable[object], more: object, *, context: RenderContext) -> list[object]:
     """As Liquid's; the only filter that can refer to one big object many times, so the result is weighed."""
-    if not isinstance(more, (list, tuple, range)) and not is_undefined(more):
+    if not isinstance(more, (list, tuple, range)):
         raise FilterArgumentError(f"concat expected an array, found {type(more).__name__}", token=None)
-    result = [*items, *cast("Iterable[object]", more)]
+    result = [*items, *more]
     _refuse_beyond(context, _weight(result, context))
     return result
 
@@ -76,7 +81,10 @@ def date_filter(value: object, pattern: object, *, context: RenderContext) -> st
     moment = _to_datetime(value, context)
     if moment is None:
         return to_text(value)
-    return str(liquid_date(moment, to_text(pattern), environment=context.env))
+    directives = to_text(pattern)
+    if len(directives) > MAX_PATTERN_CHARS:
+        raise FilterArgumentError(f"the date's pattern is longer than {MAX_PATTERN_CHARS} characters", token=None)
+    return str(liquid_date(moment, directives, environment=context.env))
 
 
 def _to_datetime(value: object, context: RenderContext) -> datetime | None:

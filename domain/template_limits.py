@@ -30,10 +30,11 @@ class LimitReached(Exception):
 class Budget:
     """What is left of the limits for one rendering; all the leaves of one body spend from one budget."""
 
-    __slots__ = ("limits", "output_left", "steps_left")
+    __slots__ = ("context", "limits", "output_left", "steps_left")
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
+        self.context: object = None  # where the engine keeps what leaves without tags can share: making it costs most
         self.steps_left = limits.steps
         self.output_left = limits.output_chars
 

@@ -9,6 +9,7 @@ from typing import Any
 from liquid import BoundTemplate, is_undefined
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression
+from liquid.builtin.content import ContentNode
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.token import Token
@@ -18,10 +19,13 @@ from domain.objects import Scope, scope
 from domain.references import MISSING, parse_literal, parse_reference
 from domain.template_engine import Context, parse
 from domain.template_limits import LIMITS, Budget, Limits
+from domain.template_markup import find_fault
 from domain.template_outputs import JsonOutput, TextOutput, UrlOutput
 from domain.template_values import to_plain, to_text
 
 __all__ = ["TextTemplate", "compile_text", "scope"]
+
+_Part = str | FilteredExpression
 
 _FORBIDDEN_IN_HEADERS = frozenset(map(chr, range(32))) - {"\t"} | {"\x7f"}
 _FORBIDDEN_IN_URLS = frozenset(map(chr, range(33))) | {"\x7f"}
@@ -30,7 +34,7 @@ _FORBIDDEN_IN_URLS = frozenset(map(chr, range(33))) | {"\x7f"}
 class TextTemplate:
     """A compiled text. Every `render…` raises RenderError and nothing else."""
 
-    __slots__ = ("_constant", "_liquid", "_native", "_output", "_reference", "limits", "path", "text")
+    __slots__ = ("_constant", "_liquid", "_native", "_output", "_parts", "_reference", "limits", "path", "text")
 
     def __init__(self, text: str, path: str, limits: Limits) -> None:
         self.text, self.path, self.limits = text, path, limits
@@ -39,6 +43,7 @@ class TextTemplate:
         self._liquid: BoundTemplate | None = None
         self._output: FilteredExpression | None = None
         self._native = False
+        self._parts: tuple[_Part, ...] = ()
         if self._reference is None and self._constant is MISSING:
             self._compile()
 
@@ -82,7 +87,9 @@ class TextTemplate:
     def render_header(self, scope: Scope) -> str:
         """A header's value: one line."""
         value = self.render_text(scope)
-        if not _FORBIDDEN_IN_HEADERS.isdisjoint(value):
+        if not _Part = str | FilteredExpression
+
+_FORBIDDEN_IN_HEADERS.isdisjoint(value):
             raise self._error("a header value cannot hold line breaks or control characters")
         return value
 
@@ -94,19 +101,25 @@ class TextTemplate:
             raise TemplateSyntaxError(
                 f"the template is too long (limit {self.limits.template_chars:,} characters)", 1, 1, path=self.path
             )
+        if fault := find_fault(self.text):
+            message, index = fault
+            raise TemplateSyntaxError(message, *_line_and_column(self.text, index), path=self.path)
         try:
             self._liquid = parse(self.text)
         except LiquidError as error:
             line, column = _position(self.text, error.token)
             raise TemplateSyntaxError(_message(error), line, column, path=self.path) from error
-        self._output = _only_output(self._liquid.nodes)
+        self._parts = _tagless(self._liquid.nodes)
+        self._output = _only_output(self._parts)
         filters = (self._output.filters or []) if self._output else []
         self._native = bool(filters) and filters[-1].name == "json" and not filters[-1].args
 
     def _text_or_native(self, scope: Scope, budget: Budget) -> Any:
-        if self._output is None:
+        if not self._parts:
             return self._write(scope, TextOutput(budget))
-        context = self._context(scope, budget)
+        context = self._shared_context(scope, budget)
+        if self._output is None:
+            return _spent("".join(_part(part, context) for part in self._parts), budget)
         value = self._output.left.evaluate(context)
         filters = self._output.filters or []
         for filter_ in filters[:-1] if self._native else filters:
@@ -131,6 +144,13 @@ class TextTemplate:
         assert self._liquid is not None  # noqa: S101 - callers have asked
         context = Context(self._liquid, globals=scope)
         context.budget = budget
+        return context
+
+    def _shared_context(self, scope: Scope, budget: Budget) -> Context:
+        """One context for all leaves without tags of one rendering: such leaves leave nothing behind in it."""
+        context = budget.context
+        if not isinstance(context, Context):
+            context = budget.context = self._context(scope, budget)
         return context
 
     @staticmethod
@@ -161,11 +181,33 @@ def compile_text(text: str, *, path: str = "", limits: Limits = LIMITS) -> TextT
     return TextTemplate(text, path, limits)
 
 
-def _only_output(nodes: list[Node]) -> FilteredExpression | None:
-    """The expression of a template that is exactly one output tag."""
-    if len(nodes) == 1 and isinstance(nodes[0], OutputNode) and isinstance(nodes[0].expression, FilteredExpression):
-        return nodes[0].expression
-    return None
+def _tagless(nodes: list[Node]) -> tuple[_Part, ...]:
+    """The texts and expressions of a template that has only outputs, else nothing."""
+    parts: list[_Part] = []
+    for node in nodes:
+        if isinstance(node, ContentNode):
+            parts.append(node.text)
+        elif isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
+            parts.append(node.expression)
+        else:
+            return ()
+    return tuple(parts)
+
+
+def _only_output(parts: tuple[_Part, ...]) -> FilteredExpression | None:
+    """The expression of a template that is exactly one output."""
+    only = parts[0] if len(parts) == 1 else None
+    return only if isinstance(only, FilteredExpression) else None
+
+
+def _part(part: _Part, context: Context) -> str:
+    if isinstance(part, str):
+        return part
+    try:
+        return to_text(part.evaluate(context))
+    except LiquidError as error:
+        error.token = error.token or part.token
+        raise
 
 
 def _spent(text: str, budget: Budget) -> str:
@@ -198,6 +240,10 @@ def _message(error: LiquidError) -> str:
 
 
 def _position(text: str, token: Token | None) -> tuple[int, int]:
-    """Line and column, both from 1, where the token starts."""
     index = min(max(token.start_index, 0), len(text)) if token is not None else 0
+    return _line_and_column(text, index)
+
+
+def _line_and_column(text: str, index: int) -> tuple[int, int]:
+    """Both from 1."""
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
