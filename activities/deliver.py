@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -38,7 +39,7 @@ class Deliver:
         self._first[destination] += 1
         started = time.monotonic()
         try:
-            result = await self._attempt(order)
+            result = await self._to_its_end(order)
         finally:
             self._first[destination] -= 1
             if not self._first[destination]:
@@ -51,18 +52,18 @@ class Deliver:
     @as_application_errors
     async def deliver(self, order: DeliveryOrder) -> AttemptResult:
         """An activity under the destination's retry policy: raises to be tried again, returns when the delivery has ended."""
-        result = await self._to_its_end(order)
+        result = await self._to_its_end(order, heartbeat=activity.heartbeat)
         if result.status == "retry":
             raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0.0)
         return result
 
-    async def _to_its_end(self, order: DeliveryOrder) -> AttemptResult:
+    async def _to_its_end(self, order: DeliveryOrder, heartbeat: Callable[[], None] = lambda: None) -> AttemptResult:
         """An attempt that has begun ends normally, whatever is cancelled meanwhile: its answer counts."""
         attempt = asyncio.ensure_future(self._attempt(order))
         while not attempt.done():
             with suppress(TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(asyncio.shield(attempt), HEARTBEAT_SECONDS)
-            activity.heartbeat()
+            heartbeat()
         return attempt.result()
 
     async def _attempt(self, order: DeliveryOrder) -> AttemptResult:

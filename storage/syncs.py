@@ -18,7 +18,7 @@ from domain.profiles import Profile
 from domain.syncs import MappingProgress, SyncFacts, SyncState
 from storage.database import Database
 
-_LOCK = text("select from syncs where destination_id = :destination_id and profile_id = :profile_id for update")
+_LOCK = text("select 1 from syncs where destination_id = :destination_id and profile_id = :profile_id for update")
 
 # After the lock, in a statement of its own: its snapshot then holds everything that was committed before we got the lock.
 _FACTS = text("""

@@ -24,8 +24,8 @@ _ID = UUID(as_uuid=False)
 _TIME = DateTime(timezone=True)
 
 
-def _destination_id(**options: bool) -> Column[str]:
-    return Column("destination_id", Text, ForeignKey("destinations.id"), nullable=False, **options)
+def _destination_id(*, primary_key: bool = False) -> Column[str]:
+    return Column("destination_id", Text, ForeignKey("destinations.id"), nullable=False, primary_key=primary_key)
 
 
 api_keys = Table(

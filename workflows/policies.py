@@ -12,8 +12,10 @@ from activities.messages import DeliveryOrder
 PREPARE_TIMEOUT = timedelta(seconds=10)
 # Preparing depends on nothing but our database: it is tried until that is back, never given up.
 PREPARE_RETRY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
+# A longer wait than this within a workflow task would fill the history with its heartbeats; then a timer is cheaper.
+LOCAL_RETRY_THRESHOLD = timedelta(seconds=5)
 # An attempt: at most 60 s on the wire, and half a minute of patience to write its outcome down.
 ATTEMPT_TIMEOUT = timedelta(seconds=110)
 # A worker that dies is noticed after this; it reports every 5 s.
@@ -27,7 +29,7 @@ HOLD_RECHECK = timedelta(hours=1)
 def delivery_retry(order: DeliveryOrder, used: int) -> RetryPolicy:
     """The destination's declared policy, for the attempts that are left after `used`."""
     retry = order.retry
-    interval = min(retry.max_interval_seconds, retry.initial_seconds * retry.backoff ** max(0, used - 1))
+    interval = min(retry.max_interval_seconds, retry.initial_seconds * retry.backoff ** min(used, 100))
     return RetryPolicy(
         initial_interval=timedelta(seconds=interval),
         backoff_coefficient=retry.backoff,

@@ -1,0 +1,114 @@
+"""The worker: composition root for everything Temporal runs. `python worker.py`; drains on SIGTERM and SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.attempting import Attempting
+from activities.deliver import Deliver
+from activities.prepare import Prepare
+from activities.published import PublishedDestinations
+from activities.secrets import SecretsOf
+from activities.sending import Sending
+from connectors.addresses import AddressPolicy
+from connectors.catalog import load_catalog
+from connectors.http import OutboundHttp
+from runtime.logging import configure_logging
+from runtime.settings import Settings, load_settings
+from runtime.temporal import connect, register_search_attributes, worker_runtime
+from storage.attempts import Attempts
+from storage.credentials import Credentials
+from storage.database import Database
+from storage.revisions import Revisions
+from storage.secrets import SecretBox
+from storage.syncs import Syncs
+from workflows import names
+from workflows.profile_sync import ProfileSync
+
+# Workflow tasks that run a first attempt wait for its answer, so there is room for many.
+WORKFLOW_TASKS = 200
+# Below the number of parked runs every wake-up replays a history; a cached run takes tens of KB.
+CACHED_WORKFLOWS = 5_000
+
+_log = structlog.get_logger("worker")
+
+
+def make_worker(client: Client, settings: Settings, database: Database, http: OutboundHttp) -> Worker:
+    catalog = load_catalog()
+    for problem in catalog.problems:
+        _log.error("connector_package_unusable", problem=problem)
+    published = PublishedDestinations(Revisions(database), catalog)
+    secrets = SecretsOf(Credentials(database, SecretBox(settings.encryption_key_ring)))
+    deliver = Deliver(Attempting(Attempts(database), published, secrets, Sending(http)))
+    prepare = Prepare(Syncs(database), published)
+    return Worker(
+        client,
+        task_queue=names.TASK_QUEUE,
+        workflows=[ProfileSync],
+        activities=[prepare.prepare, deliver.deliver_first, deliver.deliver],
+        workflow_runner=_sandbox(),
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        max_concurrent_activities=settings.worker_concurrency,
+        max_concurrent_local_activities=settings.worker_concurrency,
+        max_cached_workflows=CACHED_WORKFLOWS,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
+    )
+
+
+def _sandbox() -> SandboxedWorkflowRunner:
+    """The sandbox keeps workflow code deterministic; what workflows import of ours is loaded once, outside it."""
+    ours = ("activities", "connectors", "domain", "storage", "workflows.names", "workflows.policies", "pydantic", "structlog")
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours))
+
+
+async def run(settings: Settings, stopping: asyncio.Event) -> None:
+    """Until `stopping` is set; then no new work is taken and what has begun is finished."""
+    async with AsyncExitStack() as stack:
+        client = await connect(settings, runtime=worker_runtime(settings))
+        await register_search_attributes(client, [key.name for key in names.SEARCH_ATTRIBUTES])
+        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        stack.push_async_callback(database.close)
+        policy = AddressPolicy.of(settings.outbound_hosts, [str(network) for network in settings.outbound_networks])
+        http = await stack.enter_async_context(OutboundHttp(policy))
+        worker = make_worker(client, settings, database, http)
+        running = asyncio.create_task(worker.run())
+        _log.info("worker_started", task_queue=names.TASK_QUEUE, namespace=client.namespace)
+        await _first(running, asyncio.create_task(stopping.wait()))
+        _log.info("worker_draining")
+        await worker.shutdown()
+        await running
+        _log.info("worker_stopped")
+
+
+async def _first(*tasks: asyncio.Task[object]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def main() -> None:
+    settings = load_settings()
+    configure_logging(level=settings.log_level, format=settings.log_format, secrets=settings.secret_values)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await run(settings, stopping)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    # The SDK's runtime threads can abort the interpreter while it is torn down; everything of ours is closed by now.
+    gc.collect()
+    os._exit(0)
