@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import psutil
 
 from runtime.laptop.logfiles import LogFile
 from runtime.laptop.parent_death import die_with_parent
+from runtime.laptop.waiting import POLL_SECONDS
 
 __all__ = ["ChildProcess"]
+
+
+_DYING_SECONDS = 5  # after SIGKILL it takes the kernel milliseconds, unless the disk hangs
 
 
 class ChildProcess:
@@ -97,7 +102,13 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._wait_for_group(self._process.pid)
         self._pid_file.unlink(missing_ok=True)
+
+    def _wait_for_group(self, group: int) -> None:
+        deadline = time.monotonic() + _DYING_SECONDS
+        while _members(group) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def _record(self) -> None:
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -109,3 +120,12 @@ class ChildProcess:
                 "stop_signal": int(self._stop_signal),
             }
             self._pid_file.write_text(json.dumps(record))
+
+
+def _members(group: int) -> list[int]:
+    members = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+    return members

@@ -13,10 +13,10 @@ from runtime.laptop.ports import free_port
 from runtime.laptop.waiting import StopFlag, wait_until
 from runtime.settings import inherited_environment
 
-__all__ = ["LaptopTemporal"]
+__all__ = ["DYNAMIC_CONFIG", "LaptopTemporal"]
 
 # The production file deploy/temporal/dynamic-config.yaml holds the same; the figures are in docs/decisions.
-_DYNAMIC_CONFIG = {
+DYNAMIC_CONFIG = {
     "matching.enableFairness": "true",
     "worker.batcherRPS": "1000",
     "frontend.MaxConcurrentBatchOperationPerNamespace": "10",
@@ -88,7 +88,7 @@ class LaptopTemporal:
         words += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--ui-disable-news-fetch"]
         for pragma in _SQLITE_PRAGMAS:
             words += ["--sqlite-pragma", pragma]
-        for key, value in _DYNAMIC_CONFIG.items():
+        for key, value in DYNAMIC_CONFIG.items():
             words += ["--dynamic-config-value", f"{key}={value}"]
         return words + (["--ui-codec-endpoint", codec_endpoint] if codec_endpoint else [])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["StartError", "StopFlag", "StopRequestedError", "wait_until"]
+__all__ = ["POLL_SECONDS", "StartError", "StopFlag", "StopRequestedError", "wait_until"]
 
 POLL_SECONDS = 0.05  # a start has about five waits; none should add a noticeable pause
 
