@@ -8,8 +8,8 @@ from typing import Any
 
 from liquid import BoundTemplate, is_undefined
 from liquid.ast import Node
-from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.token import Token
@@ -87,9 +87,7 @@ class TextTemplate:
     def render_header(self, scope: Scope) -> str:
         """A header's value: one line."""
         value = self.render_text(scope)
-        if not _Part = str | FilteredExpression
-
-_FORBIDDEN_IN_HEADERS.isdisjoint(value):
+        if not _FORBIDDEN_IN_HEADERS.isdisjoint(value):
             raise self._error("a header value cannot hold line breaks or control characters")
         return value
 
