@@ -1,7 +1,7 @@
 """Secrets at rest: AES-256-GCM under a ring of named keys. The first key writes, all of them read.
 
-A sealed value is: format byte, length of the key id, key id, 12 bytes of nonce, ciphertext with tag. Both the key id and
-the owner (the credentials' id) are authenticated: a sealed value copied to another row does not open there.
+A sealed value is: format byte, length of the key id, key id, 12 bytes of nonce, ciphertext with tag. The key id and
+the owner (the id of the credentials) are authenticated: a sealed value copied to another row does not open there.
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""Composition root 2: settings → objects → the HTTP application. `uvicorn api.app:create_app --factory`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from api.admission import Admission
+from api.assembly import assemble
+from api.auth import Authenticator
+from api.dispatcher import Dispatcher
+from api.limits import RequestLimits
+from api.links import WorkflowLinks
+from api.metrics import Metrics
+from api.readiness import Check, Readiness, temporal_answers, worker_polls
+from api.services import PayloadCodec, Services
+from api.supervision import Supervised
+from connectors.catalog import Catalog, load_catalog
+from runtime.codec import AesGcmCodec, decode_json, encode_json
+from runtime.logging import configure_logging
+from runtime.settings import Settings, load_settings
+from runtime.temporal import connect
+from storage.credentials import Credentials
+from storage.database import Database
+from storage.deliveries import Deliveries
+from storage.destinations import Destinations
+from storage.drafts import Drafts
+from storage.gauges import Gauges
+from storage.keys import Keys
+from storage.notifications import Notifications
+from storage.outbox import Outbox
+from storage.profiles import Profiles
+from storage.publications import Publications
+from storage.reconciliation import Reconciliation
+from storage.secrets import SecretBox
+from storage.sync_views import SyncViews
+from storage.syncs import Syncs
+from workflows.names import TASK_QUEUE
+
+__all__ = ["build_services", "create_app"]
+
+_log = structlog.get_logger("api.app")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application as uvicorn runs it. Raises SettingsError."""
+    settings = settings or load_settings()
+    configure_logging(level=settings.log_level, format=settings.log_format, secrets=settings.secret_values)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(settings, metrics) as services:
+            app.state.services = services
+            yield
+
+    limits = RequestLimits(body_bytes=settings.request_body_limit_bytes)
+    return assemble(metrics=metrics, lifespan=lifespan, limits=limits)
+
+
+def build_services(
+    database: Database,
+    *,
+    key_ring: dict[str, bytes],
+    catalog: Catalog,
+    links: WorkflowLinks,
+    checks: dict[str, Check],
+    codec: PayloadCodec | None = None,
+) -> Services:
+    """Everything the routes work with, over one database."""
+    keys = Keys(database)
+    credentials = Credentials(database, SecretBox(key_ring))
+    return Services(
+        admission=Admission(catalog, credentials),
+        authenticator=Authenticator(keys),
+        catalog=catalog,
+        codec=codec,
+        credentials=credentials,
+        deliveries=Deliveries(database),
+        destinations=Destinations(database),
+        drafts=Drafts(database),
+        keys=keys,
+        links=links,
+        profiles=Profiles(database),
+        publications=Publications(database),
+        readiness=Readiness({"database": Gauges(database).reachable, **checks}),
+        reconciliation=Reconciliation(database),
+        sync_views=SyncViews(database),
+        syncs=Syncs(database),
+    )
+
+
+@asynccontextmanager
+async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    try:
+        # Lazily: profiles are accepted while Temporal is away, and wait in their rows.
+        client = await connect(settings, lazy=True)
+        outbox = Outbox(database)
+        dispatcher = Supervised(
+            "dispatcher", Dispatcher(outbox, Notifications(database), client, on_sent=metrics.signals_sent).run
+        )
+        metrics.watch(Gauges(database), outbox, dispatcher)
+        services = _services(settings, database, client, dispatcher)
+        await services.keys.bootstrap(settings.admin_key.get_secret_value() if settings.admin_key else None)
+        if resealed := await services.credentials.reseal():
+            _log.info("credentials_encrypted_with_new_key", count=resealed)
+        async with _in_background(dispatcher):
+            yield services
+    finally:
+        await database.close()
+
+
+def _services(settings: Settings, database: Database, client: Client, dispatcher: Supervised) -> Services:
+    catalog = load_catalog()
+    for complaint in catalog.problems:
+        _log.warning("connector_not_usable", problem=complaint)
+    return build_services(
+        database,
+        key_ring=settings.encryption_key_ring,
+        catalog=catalog,
+        links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
+        checks={
+            "temporal": temporal_answers(client),
+            "worker": worker_polls(client, TASK_QUEUE),
+            "dispatcher": dispatcher.check,
+        },
+        codec=_codec(settings),
+    )
+
+
+def _codec(settings: Settings) -> PayloadCodec | None:
+    if not settings.payload_key_ring:
+        return None
+    codec = AesGcmCodec(settings.payload_key_ring)
+    return PayloadCodec(
+        encode=lambda body: encode_json(codec, body),
+        decode=lambda body: decode_json(codec, body),
+        trusted_origins=frozenset(settings.codec_trusted_origins),
+    )
+
+
+@asynccontextmanager
+async def _in_background(supervised: Supervised) -> AsyncIterator[None]:
+    task = asyncio.create_task(supervised.run(), name=supervised.name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

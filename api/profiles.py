@@ -1,0 +1,154 @@
+"""Profiles: what services tell us of their customers, and how far each destination is with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, Request
+from pydantic import BaseModel, Field
+
+from api.auth import requires
+from api.links import WorkflowLink
+from api.parameters import ProfileIdPath
+from api.problem_docs import problems
+from api.routing import router
+from api.services import Services, ServicesDep
+from domain.errors import NotFound, TooLarge
+from domain.profiles import MAX_DOCUMENT_BYTES, Profile, ProfilePatch
+from storage.profiles import ProfileChange
+from storage.sync_views import SyncView
+from workflows.names import profile_sync_id
+
+routes = router(tag="profiles")
+
+EXAMPLES: Any = {
+    "patch": {
+        "summary": "Change some properties",
+        "value": {"email": "ada@example.com", "properties": {"plan": "pro", "trialEnds": None}, "segments": ["paying"]},
+    }
+}
+
+# The `:path` lets an id hold slashes (%2F is decoded before routing); so the longer address must be declared first.
+SYNCS_PATH = "/v1/profiles/{id:path}/syncs"
+PROFILE_PATH = "/v1/profiles/{id:path}"
+
+
+class ChangeAnswer(BaseModel):
+    """`changed` is false when everything was so already: then there is no new version and nothing is sent."""
+
+    id: str
+    version: int
+    changed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProfileAnswer(BaseModel):
+    id: str
+    version: int
+    email: str | None
+    anonymousId: str | None  # noqa: N815  (the field's name in every SDK)
+    properties: dict[str, Any]
+    computedProperties: dict[str, Any]  # noqa: N815
+    segments: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class DeletedProfile(BaseModel):
+    id: str
+    deleted: bool = True
+
+
+class SyncAnswer(BaseModel):
+    destination_id: str
+    state: str = Field(description="idle, waiting, held, delivering, retrying, failed, skipped or discarded")
+    reason: str | None
+    message: str | None
+    wanted_version: int
+    delivered_version: int | None
+    due_at: datetime | None
+    next_attempt_at: datetime | None
+    workflow: WorkflowLink
+
+
+class SyncsAnswer(BaseModel):
+    data: list[SyncAnswer]
+
+
+async def _fits_a_profile(request: Request) -> None:
+    if len(await request.body()) > MAX_DOCUMENT_BYTES:
+        raise TooLarge(f"a profile may have {MAX_DOCUMENT_BYTES} bytes of JSON")
+
+
+@routes.get(SYNCS_PATH, dependencies=[requires("operate")], responses=problems(404))
+async def list_syncs(id: ProfileIdPath, services: ServicesDep) -> SyncsAnswer:  # noqa: A002
+    """What each destination has of this profile, and what it waits for."""
+    views = await services.sync_views.of_profile(id)
+    return SyncsAnswer(data=[_sync(view, services) for view in views])
+
+
+@routes.patch(PROFILE_PATH, dependencies=[requires("ingest"), Depends(_fits_a_profile)])
+async def patch_profile(
+    id: ProfileIdPath,  # noqa: A002
+    body: Annotated[ProfilePatch, Body(openapi_examples=EXAMPLES)],
+    services: ServicesDep,
+) -> ChangeAnswer:
+    """JSON Merge Patch (RFC 7396): absent members stay, null removes, objects merge. Makes the profile if need be."""
+    return _changed(await services.profiles.patch(id, body.model_dump(exclude_unset=True)))
+
+
+@routes.put(PROFILE_PATH, dependencies=[requires("ingest"), Depends(_fits_a_profile)])
+async def put_profile(
+    id: ProfileIdPath,  # noqa: A002
+    body: Annotated[ProfilePatch, Body(openapi_examples=EXAMPLES)],
+    services: ServicesDep,
+) -> ChangeAnswer:
+    """Replaces all that is known of the profile."""
+    return _changed(await services.profiles.replace(id, body.model_dump(exclude_unset=True)))
+
+
+@routes.get(PROFILE_PATH, dependencies=[requires("operate")], responses=problems(404))
+async def get_profile(id: ProfileIdPath, services: ServicesDep) -> ProfileAnswer:  # noqa: A002
+    return _profile(await services.profiles.get(id))
+
+
+@routes.delete(PROFILE_PATH, dependencies=[requires("ingest")], responses=problems(404))
+async def delete_profile(id: ProfileIdPath, services: ServicesDep) -> DeletedProfile:  # noqa: A002
+    """Forgets the document and discards what is still to be sent of it. Destinations keep what they were sent."""
+    if not await services.profiles.delete(id):
+        raise NotFound(f"there is no profile {id!r}")
+    return DeletedProfile(id=id)
+
+
+def _changed(change: ProfileChange) -> ChangeAnswer:
+    profile = change.profile
+    return ChangeAnswer(
+        id=profile.id,
+        version=profile.version,
+        changed=change.changed,
+        created_at=profile.created_at,
+        updated_at=profile.updated_at,
+    )
+
+
+def _profile(profile: Profile) -> ProfileAnswer:
+    document = profile.document
+    return ProfileAnswer(
+        id=profile.id,
+        version=profile.version,
+        email=document.get("email"),
+        anonymousId=document.get("anonymousId"),
+        properties=document.get("properties", {}),
+        computedProperties=document.get("computedProperties", {}),
+        segments=document.get("segments", []),
+        created_at=profile.created_at,
+        updated_at=profile.updated_at,
+    )
+
+
+def _sync(view: SyncView, services: Services) -> SyncAnswer:
+    workflow_id = profile_sync_id(view.destination_id, view.profile_id)
+    shown = {name: getattr(view, name) for name in SyncAnswer.model_fields if hasattr(view, name)}
+    return SyncAnswer(**shown, workflow=services.links.link(workflow_id, view.run_id))
