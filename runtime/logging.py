@@ -38,7 +38,7 @@ def configure_logging(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        _lift_temporal_context,
+        _flatten_library_fields,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -71,8 +71,9 @@ def _renderers(format_: str) -> list[Processor]:
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
 
 
-def _lift_temporal_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _flatten_library_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The SDK logs its context as one nested field; ours is flat, so that one filter finds every line of a run."""
+    event.pop("color_message", None)  # uvicorn's second copy of its text, with escape codes
     for nested in ("temporal_workflow", "temporal_activity"):
         details = event.pop(nested, None)
         if isinstance(details, dict):

@@ -9,7 +9,8 @@ from typing import BinaryIO
 __all__ = ["LogFile"]
 
 _LARGEST_BYTES = 20 * 1024 * 1024  # with the one older file it keeps, a laptop never holds more than 40 MB a child
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 64 * 1024
+_LINE_HEAD, _LINE_TAIL = 150, 700
 
 
 class LogFile:
@@ -35,4 +36,9 @@ class LogFile:
         with self.path.open("rb") as file:
             file.seek(max(0, self.path.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
-        return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "(empty)"
+        return "\n".join(f"  {_shortened(line)}" for line in text.splitlines()[-lines:]) or "(empty)"
+
+
+def _shortened(line: str) -> str:
+    # A traceback is one line of JSON, and what went wrong stands at its end.
+    return line if len(line) <= _LINE_HEAD + _LINE_TAIL else f"{line[:_LINE_HEAD]} … {line[-_LINE_TAIL:]}"

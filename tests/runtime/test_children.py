@@ -93,6 +93,14 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert log.tail(lines=2).split() == ["9998", "9999"]
 
 
+def test_a_line_too_long_to_read_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "part.log")
+    log.path.write_text('{"event": "' + "frame " * 1000 + 'ValueError: the reason"}\n')
+    assert log.tail().startswith('  {"event": "frame')
+    assert log.tail().endswith('ValueError: the reason"}')
+    assert len(log.tail()) < 1000
+
+
 def test_a_left_over_process_is_ended_and_named(tmp_path: Path) -> None:
     child = a_child(tmp_path, "import signal; print('up', flush=True); signal.pause()")
     child.start()

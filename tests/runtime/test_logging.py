@@ -72,6 +72,11 @@ def test_the_run_that_temporal_names_is_a_field_of_its_own(log: Log) -> None:
     assert "temporal_activity" not in line
 
 
+def test_uvicorns_coloured_copy_of_its_text_is_left_out(log: Log) -> None:
+    logging.getLogger("uvicorn.error").info("Started %d", 1, extra={"color_message": "Started [36m%d"})
+    assert "color_message" not in log.lines[0]
+
+
 def test_an_exception_is_one_line_with_its_traceback(log: Log) -> None:
     try:
         raise RuntimeError("no way")
