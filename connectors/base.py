@@ -2,7 +2,7 @@
 
     items ── build ──▶ requests ── OutboundHttp ──▶ response ── classify ──▶ one outcome per item
 
-A connector reads no clock, opens no client and keeps no state. `docs/adding-a-connector.md` walks through one.
+A connector reads no clock, opens no client and keeps no state.
 """
 
 from __future__ import annotations

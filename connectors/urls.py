@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import httpx
@@ -17,6 +18,7 @@ _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|\d+)", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1024)  # a tenth of what a request costs, and most destinations have one URL
 def checked_url(text: str) -> httpx.URL:
     """An absolute http(s) URL with a host and without user info.
 

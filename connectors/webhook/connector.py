@@ -1,3 +1,5 @@
+"""The webhook connector's two functions."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,18 @@ class ScriptedResolver(AbstractResolver):
         self.asked.append(host)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [resolved(host, address, port) for address in answer]
+
+    async def close(self) -> None:
+        pass
+
+
+class HangingResolver(AbstractResolver):
+    """Never answers for names that begin with `hang`; every other name is 127.0.0.1."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+        if host.startswith("hang"):
+            await asyncio.Event().wait()
+        return [resolved(host, "127.0.0.1", port)]
 
     async def close(self) -> None:
         pass

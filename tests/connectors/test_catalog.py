@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def broken():
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the path with an installed distribution `pigeon-post 1.2`."""
     (tmp_path / "pigeon_post.py").write_text(CONNECTOR)
     (tmp_path / "pigeon_post-1.2.dist-info").mkdir()

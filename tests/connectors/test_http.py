@@ -14,7 +14,7 @@ from connectors.messages import OutboundRequest
 from connectors.network_errors import UNKNOWN_OUTCOME
 from domain.errors import DeliveryError, NetworkError
 from tests.connectors.certificates import self_signed
-from tests.connectors.resolvers import ScriptedResolver
+from tests.connectors.resolvers import HangingResolver, ScriptedResolver
 from tests.connectors.servers import LOOPBACK_ALLOWED, http_server, raw_server, saying
 
 SHORT = 0.3  # seconds, for servers that never answer
@@ -177,6 +177,57 @@ async def test_a_name_that_does_not_exist_is_a_failed_lookup() -> None:
 
 async def test_a_name_without_addresses_is_a_failed_lookup() -> None:
     assert (await _failure("http://empty.example/", resolver=ScriptedResolver([]))).kind == "dns_failed"
+
+
+async def test_a_look_up_that_hangs_times_out_alone_and_nothing_was_sent() -> None:
+    limits = HttpLimits(connect_seconds=SHORT)
+    async with http_server() as server, _http(limits=limits, resolver=HangingResolver()) as http:
+        hanging = [asyncio.ensure_future(http.send(_get(f"http://hang-{number}.example/"))) for number in range(200)]
+        assert (await http.send(_get(server.url(host="quick.example")))).status == 200
+        for failure in await asyncio.gather(*hanging, return_exceptions=True):
+            assert isinstance(failure, NetworkError) and failure.kind == "connect_timeout"
+            assert UNKNOWN_OUTCOME not in failure.message
+
+
+async def test_a_server_that_accepts_and_then_says_nothing_holds_up_no_other() -> None:
+    async with raw_server(saying(b"", then_wait=True)) as silent, http_server() as server, _http() as http:
+        hanging = [asyncio.ensure_future(http.send(_get(silent.url(), timeout_seconds=SHORT))) for _ in range(200)]
+        assert (await http.send(_get(server.url()))).status == 200
+        assert all(isinstance(each, NetworkError) for each in await asyncio.gather(*hanging, return_exceptions=True))
+
+
+async def test_a_tls_handshake_that_never_ends_is_a_connection_not_made_in_time() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with raw_server(silent) as server:
+        failure = await _failure(server.url(scheme="https"), limits=HttpLimits(connect_seconds=SHORT))
+    assert failure.kind == "connect_timeout"
+    assert UNKNOWN_OUTCOME not in failure.message
+
+
+async def test_a_cancelled_request_closes_its_connection() -> None:
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()  # until the other side closes
+        closed.set()
+
+    async with raw_server(silent) as server, _http() as http:
+        sending = asyncio.ensure_future(http.send(_get(server.url())))
+        async with asyncio.timeout(5):
+            await asked.wait()
+            sending.cancel()
+            await closed.wait()
+        assert (await asyncio.gather(sending, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_the_number_of_response_headers_is_bounded() -> None:
+    answer = b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 20 + b"Content-Length: 0\r\n\r\n"
+    async with raw_server(saying(answer)) as server:
+        assert (await _failure(server.url(), limits=HttpLimits(header_fields=10))).kind == "bad_response"
 
 
 async def test_tls_with_a_server_that_speaks_none_fails() -> None:
