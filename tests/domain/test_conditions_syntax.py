@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +12,8 @@ from domain.condition_syntax import NESTING_LIMIT, TEXT_LIMIT
 from domain.condition_text import NUMBER_LIMIT
 from domain.condition_times import WRITTEN_DATE_LIMIT
 from domain.conditions import Condition, ConditionEvaluationError, ConditionSyntaxError, parse
-from tests.domain.test_conditions_meaning import NOW
+
+NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 
 # (as written, canonical)
 CANONICAL = [
