@@ -47,11 +47,11 @@ class Masker:
         self._longest = max(map(len, spellings), default=0)
 
     def text(self, text: str) -> str:
-        """Any text, such as an error's message; without NUL, which PostgreSQL does not store."""
+        """Any text, such as an error's message; without NUL and lone surrogates, which PostgreSQL does not store."""
         text = _USER_INFO.sub(f"{MASK}@", text)
         for spelling in self._spellings:
             text = text.replace(spelling, MASK)  # plain search: most texts hold none, and many of these are short
-        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
     def request(self, request: OutboundRequest) -> dict[str, Any]:
         """JSON data `{method, url, headers, body}`; the body is an excerpt."""

@@ -23,7 +23,7 @@ def next_hop(request: OutboundRequest, status: int, location: str) -> OutboundRe
     origin = checked_url(request.url)
     try:
         joined = origin.join(location)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise AddressRefused(f"the redirect's target cannot be read: {error}") from error
     target = checked_url(str(joined.copy_with(fragment=None)))
     if origin.scheme == "https" and target.scheme != "https":

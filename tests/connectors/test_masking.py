@@ -147,6 +147,10 @@ def test_a_secret_across_the_cut_is_masked_whole(filler: str, shift: int) -> Non
     assert SECRET[:shift] not in shown or shift < 2
 
 
+def test_a_text_that_postgresql_would_refuse_is_made_storable() -> None:
+    assert Masker([]).text("a\0b\ud800c") == "a\N{REPLACEMENT CHARACTER}b?c"
+
+
 @given(st.binary(max_size=200))
 def test_any_body_becomes_text_that_json_and_postgresql_take(content: bytes) -> None:
     shown = Masker(["secret"]).response(OutboundResponse(200, {}, content))

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
 
+from connectors.messages import OutboundRequest
+from connectors.redirects import next_hop
 from connectors.urls import MAX_URL_CHARACTERS, checked_url
 from domain.errors import AddressRefused
 
@@ -85,3 +90,36 @@ def test_a_plain_web_address_is_read(url: str, read: str) -> None:
 def test_a_url_longer_than_any_server_takes_is_refused() -> None:
     with pytest.raises(AddressRefused, match="longer"):
         checked_url("https://example.com/" + "a" * MAX_URL_CHARACTERS)
+
+
+URL_PIECES = st.lists(
+    st.sampled_from(
+        ["http:", "https:", "//", "/", "\\", "@", ":", "80", "127.0.0.1", "[", "]", "::1", "%", "%00", "?", "#"]
+    )
+    | st.text(max_size=5)
+).map("".join)
+
+
+@given(st.text() | URL_PIECES | URL_PIECES.map("http://".__add__))
+@example("http://[::ffff:127.0.0.1%25lo]/")
+@example("http://a\ud800/")
+def test_any_text_is_read_alike_by_both_parsers_or_refused(text: str) -> None:
+    try:
+        url = checked_url(text)
+    except AddressRefused:
+        return
+    connected = URL(str(url))
+    assert connected.scheme in ("http", "https") and connected.user is None and connected.password is None
+    assert connected.raw_host and (":" in connected.raw_host or connected.raw_host == url.raw_host.decode())
+
+
+@given(st.text() | URL_PIECES)
+@example("http://[")
+@example("\ud800")
+def test_any_redirect_target_is_followed_or_refused(location: str) -> None:
+    request = OutboundRequest("POST", "https://example.com/a", (("Authorization", "abc"),))
+    try:
+        hop = next_hop(request, 307, location)
+    except AddressRefused:
+        return
+    assert hop.headers == request.headers or checked_url(hop.url).host != "example.com" or checked_url(hop.url).port
