@@ -54,3 +54,14 @@ def to_plain(value: object) -> Any:  # noqa: PLR0911 - one line a type
 def to_json(value: object, *, indent: int | None = None) -> str:
     """JSON text of any value a template can hold; ValueError as `to_plain`."""
     return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def json_size(plain: Any) -> int:
+    """About the number of characters of the value's JSON text."""
+    if isinstance(plain, str):
+        return len(plain) + 2
+    if isinstance(plain, Mapping):
+        return 2 + sum(len(name) + 4 + json_size(member) for name, member in plain.items())
+    if isinstance(plain, list):
+        return 2 + sum(1 + json_size(item) for item in plain)
+    return 5

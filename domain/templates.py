@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from liquid import BoundTemplate, is_undefined
-from liquid.ast import Node
-from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import FilteredExpression
-from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
-from liquid.token import Token
 
 from domain.errors import RenderError, TemplateSyntaxError
 from domain.objects import Scope, scope
 from domain.references import MISSING, parse_literal, parse_reference
-from domain.template_engine import Context, parse
+from domain.template_checks import header_fault, url_fault
+from domain.template_context import Context
+from domain.template_engine import parse
 from domain.template_limits import LIMITS, Budget, Limits
 from domain.template_markup import find_fault
 from domain.template_outputs import JsonOutput, TextOutput, UrlOutput
-from domain.template_values import to_plain, to_text
+from domain.template_parts import Part, only_output, tagless, write_part
+from domain.template_positions import line_and_column, message_of, position_of
+from domain.template_values import json_size, to_plain, to_text
 
-__all__ = ["TextTemplate", "compile_text", "scope"]
-
-_Part = str | FilteredExpression
-
-_FORBIDDEN_IN_HEADERS = frozenset(map(chr, range(32))) - {"\t"} | {"\x7f"}
-_FORBIDDEN_IN_URLS = frozenset(map(chr, range(33))) | {"\x7f"}
+__all__ = ["Scope", "TextTemplate", "compile_text", "scope"]
 
 
 class TextTemplate:
@@ -43,7 +38,7 @@ class TextTemplate:
         self._liquid: BoundTemplate | None = None
         self._output: FilteredExpression | None = None
         self._native = False
-        self._parts: tuple[_Part, ...] = ()
+        self._parts: tuple[Part, ...] = ()
         if self._reference is None and self._constant is MISSING:
             self._compile()
 
@@ -77,18 +72,17 @@ class TextTemplate:
 
     def render_url(self, scope: Scope) -> str:
         """A URL: values are percent-encoded, so none can add a segment, a parameter or a host."""
-        url = self._write(scope, UrlOutput(Budget(self.limits)))
-        if not _FORBIDDEN_IN_URLS.isdisjoint(url):
-            raise self._error("a URL cannot hold spaces or control characters")
-        if _dot_segments(url) > _dot_segments(self.text):
-            raise self._error('a value would make a path segment "." or "..", which steps out of the path')
-        return url
+        url = self._write(scope, UrlOutput(Budget(self.limits))).strip()
+        return self._checked(url, url_fault(url, self.text))
 
     def render_header(self, scope: Scope) -> str:
         """A header's value: one line."""
         value = self.render_text(scope)
-        if not _FORBIDDEN_IN_HEADERS.isdisjoint(value):
-            raise self._error("a header value cannot hold line breaks or control characters")
+        return self._checked(value, header_fault(value))
+
+    def _checked(self, value: str, fault: str | None) -> str:
+        if fault:
+            raise self._error(fault)
         return value
 
     def _compile(self) -> None:
@@ -101,14 +95,14 @@ class TextTemplate:
             )
         if fault := find_fault(self.text):
             message, index = fault
-            raise TemplateSyntaxError(message, *_line_and_column(self.text, index), path=self.path)
+            raise TemplateSyntaxError(message, *line_and_column(self.text, index), path=self.path)
         try:
             self._liquid = parse(self.text)
         except LiquidError as error:
-            line, column = _position(self.text, error.token)
-            raise TemplateSyntaxError(_message(error), line, column, path=self.path) from error
-        self._parts = _tagless(self._liquid.nodes)
-        self._output = _only_output(self._parts)
+            line, column = position_of(self.text, error.token)
+            raise TemplateSyntaxError(message_of(error), line, column, path=self.path) from error
+        self._parts = tagless(self._liquid.nodes)
+        self._output = only_output(self._parts)
         filters = (self._output.filters or []) if self._output else []
         self._native = bool(filters) and filters[-1].name == "json" and not filters[-1].args
 
@@ -117,7 +111,7 @@ class TextTemplate:
             return self._write(scope, TextOutput(budget))
         context = self._shared_context(scope, budget)
         if self._output is None:
-            return _spent("".join(_part(part, context) for part in self._parts), budget)
+            return _spent("".join(write_part(part, context) for part in self._parts), budget)
         value = self._output.left.evaluate(context)
         filters = self._output.filters or []
         for filter_ in filters[:-1] if self._native else filters:
@@ -156,7 +150,7 @@ class TextTemplate:
         if value is MISSING:
             return value
         plain = to_plain(value)
-        budget.spend_output(_size(plain))
+        budget.spend_output(json_size(plain))
         return plain
 
     @contextmanager
@@ -166,7 +160,7 @@ class TextTemplate:
         except RenderError:
             raise
         except LiquidError as error:
-            raise self._error(_message(error), *_position(self.text, error.token)) from error
+            raise self._error(message_of(error), *position_of(self.text, error.token)) from error
         except Exception as error:
             raise self._error(str(error) or type(error).__name__) from error
 
@@ -179,35 +173,6 @@ def compile_text(text: str, *, path: str = "", limits: Limits = LIMITS) -> TextT
     return TextTemplate(text, path, limits)
 
 
-def _tagless(nodes: list[Node]) -> tuple[_Part, ...]:
-    """The texts and expressions of a template that has only outputs, else nothing."""
-    parts: list[_Part] = []
-    for node in nodes:
-        if isinstance(node, ContentNode):
-            parts.append(node.text)
-        elif isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
-            parts.append(node.expression)
-        else:
-            return ()
-    return tuple(parts)
-
-
-def _only_output(parts: tuple[_Part, ...]) -> FilteredExpression | None:
-    """The expression of a template that is exactly one output."""
-    only = parts[0] if len(parts) == 1 else None
-    return only if isinstance(only, FilteredExpression) else None
-
-
-def _part(part: _Part, context: Context) -> str:
-    if isinstance(part, str):
-        return part
-    try:
-        return to_text(part.evaluate(context))
-    except LiquidError as error:
-        error.token = error.token or part.token
-        raise
-
-
 def _spent(text: str, budget: Budget) -> str:
     budget.spend_output(len(text))
     return text
@@ -215,33 +180,3 @@ def _spent(text: str, budget: Budget) -> str:
 
 def _or_none(value: Any) -> Any:
     return None if value is MISSING else value
-
-
-def _size(plain: Any) -> int:
-    """About the number of characters of the value's JSON text."""
-    if isinstance(plain, str):
-        return len(plain) + 2
-    if isinstance(plain, Mapping):
-        return 2 + sum(len(name) + 4 + _size(member) for name, member in plain.items())
-    if isinstance(plain, list):
-        return 2 + sum(1 + _size(item) for item in plain)
-    return 5
-
-
-def _dot_segments(url: str) -> int:
-    path = url.split("?", 1)[0].split("#", 1)[0]
-    return sum(segment in (".", "..") for segment in path.split("/"))
-
-
-def _message(error: LiquidError) -> str:
-    return str(error.message) if error.message else type(error).__name__
-
-
-def _position(text: str, token: Token | None) -> tuple[int, int]:
-    index = min(max(token.start_index, 0), len(text)) if token is not None else 0
-    return _line_and_column(text, index)
-
-
-def _line_and_column(text: str, index: int) -> tuple[int, int]:
-    """Both from 1."""
-    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
