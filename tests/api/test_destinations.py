@@ -230,7 +230,7 @@ async def test_a_destination_is_refused_for(api: Api, case: str) -> None:
 
 
 async def test_a_template_error_has_line_and_column(api: Api) -> None:
-    body = a_destination(mappings=mapping(body={"format": "text", "template": "one\n{{ user. }}"}))
+    body = a_destination(mappings=mapping(body={"format": "text", "template": "one\n{{ user | nonesuch }}"}))
     (error,) = (await api.call("POST", "/v1/destinations", body)).json()["errors"]
     assert error["path"].startswith("mappings.0.body.template")
     assert error["line"] == 2

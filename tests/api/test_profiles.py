@@ -1,0 +1,92 @@
+"""Profiles over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.api.conftest import Api, a_destination
+
+
+async def test_a_patch_makes_merges_and_removes(api: Api) -> None:
+    first = await api.call(
+        "PATCH", "/v1/profiles/ada", {"email": "a@example.com", "properties": {"plan": "pro", "x": 1}}
+    )
+    assert first.status_code == 200
+    assert (first.json()["id"], first.json()["version"], first.json()["changed"]) == ("ada", 1, True)
+    second = await api.call("PATCH", "/v1/profiles/ada", {"properties": {"x": None, "y": {"z": [1]}}})
+    assert second.json()["version"] == 2
+    profile = await api.get("/v1/profiles/ada")
+    assert (profile["email"], profile["properties"]) == ("a@example.com", {"plan": "pro", "y": {"z": [1]}})
+    assert (profile["segments"], profile["computedProperties"], profile["anonymousId"]) == ([], {}, None)
+
+
+async def test_what_changes_nothing_is_no_version(api: Api) -> None:
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com"})
+    again = await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com"})
+    assert (again.json()["version"], again.json()["changed"]) == (1, False)
+
+
+async def test_null_removes_and_absence_leaves(api: Api) -> None:
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com", "segments": ["trial"]})
+    await api.call("PATCH", "/v1/profiles/ada", {"email": None})
+    profile = await api.get("/v1/profiles/ada")
+    assert (profile["email"], profile["segments"]) == (None, ["trial"])
+
+
+async def test_merge_patch_may_be_called_by_its_name(api: Api) -> None:
+    headers = {"Content-Type": "application/merge-patch+json", "Authorization": f"Bearer {api.keys['ingest']}"}
+    answer = await api.http.patch("/v1/profiles/ada", content=b'{"email": "a@example.com"}', headers=headers)
+    assert answer.status_code == 200
+
+
+async def test_a_put_replaces(api: Api) -> None:
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com", "properties": {"a": 1}})
+    await api.call("PUT", "/v1/profiles/ada", {"properties": {"b": 2}})
+    profile = await api.get("/v1/profiles/ada")
+    assert (profile["email"], profile["properties"]) == (None, {"b": 2})
+
+
+async def test_a_deleted_profile_is_gone(api: Api) -> None:
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com"})
+    answer = await api.call("DELETE", "/v1/profiles/ada")
+    assert (answer.status_code, answer.json()) == (200, {"id": "ada", "deleted": True})
+    assert (await api.call("GET", "/v1/profiles/ada")).status_code == 404
+    assert (await api.call("DELETE", "/v1/profiles/ada")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "profile_id", ["a/b", "https://id.example/ada?x=1#y", "%2F", "ünï", "a b", "..", "auth0|1", "😀"]
+)
+async def test_any_printable_id_works(api: Api, profile_id: str) -> None:
+    path = f"/v1/profiles/{quote(profile_id, safe='').replace('..', '%2E%2E')}"
+    assert (await api.call("PATCH", path, {"email": "a@example.com"})).json()["id"] == profile_id
+    assert (await api.get(path))["id"] == profile_id
+    await api.post("/v1/destinations", a_destination(), status=201)
+    await api.post("/v1/destinations/crm/publish")
+    await api.call("PATCH", path, {"email": "b@example.com"})
+    (sync,) = (await api.get(f"{path}/syncs"))["data"]
+    assert sync["workflow"]["id"] == f"profile-sync/crm/{profile_id}"
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ({"colour": "red"}, "colour"),
+    ({"email": 1}, "email"),
+    ({"properties": []}, "properties"),
+    ({"segments": ["a", 1]}, "segments.1"),
+    ({"segments": ["x"] * 1001}, "segments"),
+]
+
+
+@pytest.mark.parametrize(("body", "path"), REFUSED)
+async def test_a_patch_is_refused_with_the_path_at_fault(api: Api, body: Any, path: str) -> None:
+    answer = await api.call("PATCH", "/v1/profiles/ada", body)
+    assert answer.status_code == 422
+    assert path in [error["path"] for error in answer.json()["errors"]]
+    assert (await api.call("GET", "/v1/profiles/ada")).status_code == 404
+
+
+async def test_syncs_of_a_profile_that_never_was_are_not_found(api: Api) -> None:
+    assert (await api.call("GET", "/v1/profiles/none/syncs")).status_code == 404
