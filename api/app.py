@@ -108,12 +108,19 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         metrics.watch(Gauges(database), outbox, dispatcher)
         services = _services(settings, database, client, dispatcher)
         await services.keys.bootstrap(settings.admin_key.get_secret_value() if settings.admin_key else None)
-        if resealed := await services.credentials.reseal():
-            _log.info("credentials_encrypted_with_new_key", count=resealed)
+        await _reseal(services.credentials)
         async with _in_background(dispatcher):
             yield services
     finally:
         await database.close()
+
+
+async def _reseal(credentials: Credentials) -> None:
+    resealed = await credentials.reseal()
+    if resealed.done:
+        _log.info("credentials_encrypted_with_new_key", ids=resealed.done)
+    if resealed.unreadable:
+        _log.error("credentials_unreadable", ids=resealed.unreadable, reason="their encryption key is not configured")
 
 
 def _services(settings: Settings, database: Database, client: Client, dispatcher: Supervised) -> Services:

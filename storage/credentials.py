@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from domain.errors import Conflict, ErrorDetail, InvalidInput, NotFound
 from storage.cursors import Page, decode_cursor, page_of
 from storage.database import Database
-from storage.secrets import SecretBox
+from storage.secrets import SecretBox, SecretsUnreadable
 from storage.tables import credentials, destination_drafts, destination_revisions, destinations
 
 GRACE_SECONDS = 86_400  # receivers get a day to learn a rotated signing secret, as Standard Webhooks suggests
@@ -44,6 +44,14 @@ class Secrets:
     version: int
     current: dict[str, Any]
     previous: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """Ids of credentials: encrypted with the writing key now, and not readable with any key of the ring."""
+
+    done: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +160,27 @@ class Credentials:
                 raise Conflict(f"credentials {credentials_id!r} are used by: {', '.join(users)}")
             await connection.execute(credentials.delete().where(credentials.c.id == credentials_id))
 
-    async def reseal(self) -> int:
-        """Encrypt anew what an older key had encrypted, so that it may leave the ring. Answers how many."""
+    async def reseal(self) -> Resealed:
+        """Encrypt anew what an older key had encrypted, so that it may leave the ring."""
+        done, unreadable = [], []
         async with self._database.transaction() as connection:
             rows = (await connection.execute(select(credentials).with_for_update())).mappings().all()
-            stale = [row for row in rows if not self._all_current(row["secrets"], row["previous_secrets"])]
-            for row in stale:
-                values = {name: self._reseal(row[name], row["id"]) for name in ("secrets", "previous_secrets")}
-                await connection.execute(update(credentials).where(credentials.c.id == row["id"]).values(**values))
-        return len(stale)
+            for row in rows:
+                try:
+                    values = self._resealed(row)
+                except SecretsUnreadable:  # its destinations will say so; the others must not suffer for it
+                    unreadable.append(str(row["id"]))
+                    continue
+                if values:
+                    await connection.execute(update(credentials).where(credentials.c.id == row["id"]).values(**values))
+                    done.append(str(row["id"]))
+        return Resealed(tuple(done), tuple(unreadable))
 
-    def _all_current(self, *sealed: bytes | None) -> bool:
-        return all(self._box.is_current(one) for one in sealed if one is not None)
-
-    def _reseal(self, sealed: bytes | None, owner: str) -> bytes | None:
-        return self._box.seal(self._box.open(sealed, owner=owner), owner=owner) if sealed is not None else None
+    def _resealed(self, row: Any) -> dict[str, bytes]:
+        """Those of the row's sealed values that the writing key did not seal, sealed with it."""
+        owner, sealed = row["id"], {name: row[name] for name in ("secrets", "previous_secrets")}
+        stale = {name: value for name, value in sealed.items() if value and not self._box.is_current(value)}
+        return {name: self._box.seal(self._box.open(value, owner=owner), owner=owner) for name, value in stale.items()}
 
 
 def _unknown(credentials_id: str) -> NotFound:

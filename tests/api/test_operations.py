@@ -195,7 +195,7 @@ async def test_only_a_trusted_origin_passes_the_preflight(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"payloads": 1}, {"payloads": ["x"]}, {"payloads": [{"metadata": {"encoding": 1}}]}]
+    "body", [{"payloads": 1}, {"payloads": [{"data": 1}]}, {"payloads": [{"metadata": {"encoding": 1}}]}]
 )
 async def test_what_is_no_payload_is_a_bad_request(api: Api, body: Any) -> None:
     assert (await api.call("POST", "/codec/decode", body)).status_code == 400
