@@ -17,8 +17,6 @@ from runtime.laptop.supervisor import Supervisor
 from runtime.laptop.waiting import StartError, StopFlag, StopRequestedError
 from runtime.settings import LaptopSettings, load_settings
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 after a requested stop, 1 when something could not start or died."""
@@ -90,9 +88,11 @@ def _listen(stop: StopFlag) -> None:
     def request(_number: int, _frame: FrameType | None) -> None:
         stop.requested = True
 
-    for number in _STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, request)
+    # Also where SIGINT came in ignored, as it does in a script's background job: who sends it to us means it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, request)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, request)
 
 
 def _say(text: str) -> None:

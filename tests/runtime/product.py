@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -98,9 +98,10 @@ class Product:
             "SLUICE_TEMPORAL_UI_PORT": str(self.ui_port),
         }
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None, parent: Sequence[str] = ()) -> None:
+        """`parent`: a command that runs the one appended to it, as make does."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.up", *arguments],
+            [*parent, sys.executable, "-m", "runtime.up", *arguments],
             cwd=self.folder,
             env={**self.environment(), **(environment or {})},
             stdout=subprocess.PIPE,

@@ -65,6 +65,13 @@ def test_it_says_where_everything_is_and_stops_in_order_when_asked(
     assert list((product.home / "run").glob("*.json")) == []
 
 
+def test_it_can_be_stopped_from_a_script_whose_background_jobs_ignore_ctrl_c(product: Product) -> None:
+    product.start(parent=["sh", "-c", 'trap "" INT; exec "$@"', "make"])
+    product.say_until(READY)
+    product.signal(signal.SIGINT)
+    assert product.end()[0] == 0
+
+
 def test_the_programs_are_told_of_our_servers_and_keys_and_that_loopback_is_allowed(product: Product) -> None:
     strangers = {"TEMPORAL_API_KEY": "for-another-server", "SLUICE_OUTBOUND_ALLOW": "crm.internal"}
     product.start(environment={**strangers, "SLUICE_ADMIN_KEY": "a-key-of-my-own-choice"})
@@ -141,6 +148,20 @@ def test_killing_the_supervisor_leaves_no_process_and_the_next_start_works(produ
     product.say_until(READY)
     product.signal(signal.SIGTERM)
     assert product.end()[0] == 0
+
+
+@pytest.mark.crash
+def test_killing_the_make_that_started_it_stops_everything_in_order(product: Product) -> None:
+    product.start("--follow-parent", parent=["sh", "-c", '"$@"; true', "make"])
+    product.say_until(READY)
+    supervisor = [process for process in product.processes() if "runtime.up" in process.cmdline()]
+    product.signal(signal.SIGKILL)
+    _, said = product.end()
+    assert "Stopped." in said
+    _, alive = psutil.wait_procs(supervisor, timeout=30)
+    assert alive == []
+    assert (product.home / "order").read_text().splitlines()[-1] == "worker drained, both servers up"
+    assert product.processes() == []
 
 
 @pytest.mark.crash
