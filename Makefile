@@ -50,5 +50,5 @@ $(INSTALLED): requirements-dev.lock
 		echo "Making $(VENV) …"; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
 		sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock; \
 		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; }
-	@$(PY) -m uv pip sync --quiet --python $(PY) --require-hashes requirements-dev.lock
+	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements-dev.lock
 	@touch $@
