@@ -23,6 +23,7 @@ from api import (
 from api.limits import LimitRequests, RequestLimits
 from api.metrics import Metrics
 from api.openapi import document
+from api.paths import KeepInnerSlashes
 from api.problems import answer_with_problems
 from api.requests import AccompanyRequests
 from api.services import Services
@@ -57,6 +58,7 @@ def assemble(
     for router in ROUTERS:
         app.include_router(router)
     answer_with_problems(app)
+    app.add_middleware(KeepInnerSlashes)
     app.add_middleware(LimitRequests, limits=limits or RequestLimits())
     app.add_middleware(AccompanyRequests, observe=metrics.observe)  # the last one added is the outermost
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # the way FastAPI offers

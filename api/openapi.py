@@ -43,7 +43,7 @@ def _document_errors(operation: dict[str, Any]) -> None:
     """What the middlewares and the route class may answer, wherever it is that they may."""
     answers = operation["responses"]
     answers.pop("422", None)  # FastAPI's own shape, which never leaves
-    statuses = {500, 503} if operation["tags"] != ["health"] else {500}
+    statuses = {414, 431, 500, 503} if operation["tags"] != ["health"] else {500}
     if operation.get("security"):
         statuses |= {401, 403}
     if operation.get("requestBody"):

@@ -6,8 +6,9 @@ from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from api.paths import restored
 from domain.destinations import Slug
 from domain.profiles import MAX_ID_LENGTH
 from storage.cursors import MAX_CURSOR_CHARS
@@ -23,7 +24,9 @@ KeyId = Annotated[UUID, Path()]
 # PostgreSQL's integer; no destination comes near it.
 RevisionNumber = Annotated[int, Path(ge=1, le=2_147_483_647, examples=[1])]
 ProfileIdPath = Annotated[
-    str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["user-1"])
+    str,
+    BeforeValidator(restored),
+    Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["user-1"]),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
@@ -19,7 +20,9 @@ PROBLEM_JSON = "application/problem+json"
 MAX_ERRORS = 100  # past that the list helps nobody, and a large body could ask for a very large answer
 RETRY_AFTER_SECONDS = 1  # for 503: what we depend on is usually back within seconds
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 408: "request_timeout", 413: "too_large", 422: "invalid_input"}
+_CODES = {404: "not_found", 408: "request_timeout", 413: "too_large", 422: "invalid_input"}
+# Python renamed these to the words of RFC 9110 in 3.13; ours do not depend on its version.
+_TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
 class ProblemError(BaseModel):
@@ -99,10 +102,21 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    known = {404: "there is nothing at this address", 405: f"{request.method} is not possible at this address"}
+    if error.status_code == 405:
+        return _method_not_allowed(request)
+    known = {404: "there is nothing at this address"}
     message = known.get(error.status_code, str(error.detail))
     code = _CODES.get(error.status_code) or _title(error.status_code).lower().replace(" ", "_").replace("-", "_")
     return problem(error.status_code, code, message, headers=error.headers)
+
+
+def _method_not_allowed(request: Request) -> JSONResponse:
+    """The router names the methods of the first route that fits; here those of all of them are named."""
+    app: FastAPI = request.app
+    fitting = [each for each in iter_route_contexts(app.routes) if each.path_regex.match(request.scope["path"])]
+    allowed = ", ".join(sorted({method for each in fitting for method in each.methods or ()}))
+    message = f"{request.method} is not possible at this address, but {allowed}"
+    return problem(405, "method_not_allowed", message, headers={"Allow": allowed})
 
 
 def _detail(error: Mapping[str, Any], body: Any) -> ErrorDetail:
@@ -146,6 +160,8 @@ def _headers(error: SluiceError) -> dict[str, str]:
 
 
 def _title(status: int) -> str:
+    if status in _TITLES:
+        return _TITLES[status]
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -29,9 +29,7 @@ EXAMPLES: Any = {
     }
 }
 
-# The `:path` lets an id hold slashes (%2F is decoded before routing); so the longer address must be declared first.
-SYNCS_PATH = "/v1/profiles/{id:path}/syncs"
-PROFILE_PATH = "/v1/profiles/{id:path}"
+PROFILE_PATH = "/v1/profiles/{id}"
 
 
 class ChangeAnswer(BaseModel):
@@ -82,7 +80,7 @@ async def _fits_a_profile(request: Request) -> None:
         raise TooLarge(f"a profile may have {MAX_DOCUMENT_BYTES} bytes of JSON")
 
 
-@routes.get(SYNCS_PATH, dependencies=[requires("operate")], responses=problems(404))
+@routes.get("/v1/profiles/{id}/syncs", dependencies=[requires("operate")], responses=problems(404))
 async def list_syncs(id: ProfileIdPath, services: ServicesDep) -> SyncsAnswer:  # noqa: A002
     """What each destination has of this profile, and what it waits for."""
     views = await services.sync_views.of_profile(id)

@@ -90,8 +90,10 @@ async def test_a_problem_is_answered_for(api: Api, case: str) -> None:
 
 
 async def test_the_allowed_methods_are_told(api: Api) -> None:
-    answer = await api.call("PUT", "/v1/keys")
-    assert answer.headers["allow"]
+    for path, allowed in (("/v1/keys", "GET, POST"), ("/v1/profiles/ada", "DELETE, GET, PATCH, PUT")):
+        answer = await api.call("OPTIONS", path)
+        assert_problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == allowed
 
 
 async def test_paths_are_dotted_and_hold_no_names_of_ours(api: Api) -> None:

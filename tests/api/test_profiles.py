@@ -71,6 +71,14 @@ async def test_any_printable_id_works(api: Api, profile_id: str) -> None:
     assert sync["workflow"]["id"] == f"profile-sync/crm/{profile_id}"
 
 
+async def test_only_an_encoded_slash_belongs_to_the_id(api: Api) -> None:
+    assert (await api.call("PUT", "/v1/profiles/ada/syncs", {})).status_code == 405
+    assert (await api.call("PUT", "/v1/profiles/a/b", {})).status_code == 404
+    assert (await api.call("PUT", "/v1/profiles/ada%2fsyncs", {})).json()["id"] == "ada/syncs"
+    assert (await api.call("GET", "/v1/profiles/a%00b")).status_code == 422
+    assert (await api.call("GET", "/v1/destinations/a%2Fb")).status_code == 422
+
+
 REFUSED: list[tuple[Any, str]] = [
     ({"colour": "red"}, "colour"),
     ({"email": 1}, "email"),
