@@ -69,7 +69,16 @@ def make_worker(client: Client, settings: Settings, database: Database, http: Ou
 
 def _sandbox() -> SandboxedWorkflowRunner:
     """The sandbox keeps workflow code deterministic; what workflows import of ours is loaded once, outside it."""
-    ours = ("activities", "connectors", "domain", "storage", "workflows.names", "workflows.policies", "pydantic", "structlog")
+    ours = (
+        "activities",
+        "connectors",
+        "domain",
+        "storage",
+        "workflows.names",
+        "workflows.policies",
+        "pydantic",
+        "structlog",
+    )
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours))
 
 

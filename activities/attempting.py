@@ -22,14 +22,18 @@ from storage.attempts import Attempts, Begun, Ended, NotBegun
 
 # A worker that was stopped for longer between reading a profile and sending it might overtake a newer attempt elsewhere.
 MAX_STALE_SECONDS = 10.0
-RECORDING_TRIES = 20  # with the pause below about half a minute: a database restart, well within the activity's own timeout
+RECORDING_TRIES = (
+    20  # with the pause below about half a minute: a database restart, well within the activity's own timeout
+)
 RECORDING_PAUSE_SECONDS = 1.5
 
 _log = structlog.get_logger("activities.attempt")
 
 
 class Attempting:
-    def __init__(self, attempts: Attempts, published: PublishedDestinations, secrets: SecretsOf, sending: Sending) -> None:
+    def __init__(
+        self, attempts: Attempts, published: PublishedDestinations, secrets: SecretsOf, sending: Sending
+    ) -> None:
         self._attempts = attempts
         self._published = published
         self._secrets = secrets
@@ -153,9 +157,7 @@ def _ended(exchange: Exchange, compiled: CompiledDestination, begun: Begun) -> E
     gave_up = f"gave up after {begun.used} attempts; the last: {outcome.message}"
     return Ended(
         outcome=AttemptOutcome.DELIVERED if delivered else AttemptOutcome.RETRY,
-        status=DeliveryStatus.DELIVERED
-        if delivered
-        else (DeliveryStatus.FAILED if last else DeliveryStatus.RETRYING),
+        status=DeliveryStatus.DELIVERED if delivered else (DeliveryStatus.FAILED if last else DeliveryStatus.RETRYING),
         reason=None if delivered else outcome.code,
         message=None if delivered else (gave_up if last else outcome.message),
         delay_seconds=None if delivered or last else delay,

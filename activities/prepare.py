@@ -73,7 +73,11 @@ async def _settle(sync: LockedSync, state: SyncState, reason: str | None, messag
 
 
 async def _start(
-    sync: LockedSync, compiled: CompiledDestination, mapping_ids: tuple[str, ...], request: PrepareInput, workflow_id: str
+    sync: LockedSync,
+    compiled: CompiledDestination,
+    mapping_ids: tuple[str, ...],
+    request: PrepareInput,
+    workflow_id: str,
 ) -> Plan:
     facts = sync.facts
     entries = [_entry(facts, compiled, mapping_id, datetime.now(UTC)) for mapping_id in mapping_ids]

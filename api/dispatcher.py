@@ -28,6 +28,8 @@ CONCURRENCY = 32  # calls to Temporal at once; more gains nothing on a dev serve
 SWEEP_SECONDS = 2.0  # how late something is when its notification was missed
 RESCUE_SECONDS = 30.0
 RESCUE_LIMIT = 500
+# After a pause, so many runs whose start is still delayed are woken to show as held at once; others do when their delay ends.
+WAKE_LIMIT = 1_000
 RPC_TIMEOUT = timedelta(seconds=5)  # a call takes milliseconds; past this Temporal is away and the row waits
 RETRY_SECONDS = 1.0  # until a signal that Temporal did not take is tried again
 
@@ -111,7 +113,8 @@ class Dispatcher:
         request = StartBatchOperationRequest(
             namespace=self._client.namespace,
             visibility_query=f'{names.DESTINATION_ID.name}="{tell.destination_id}" AND ExecutionStatus="Running"',
-            job_id=f"{tell.signal}-{tell.destination_id}-{tell.epoch}",
+            # The same for every replica, and new even where a database was made anew beside an old Temporal.
+            job_id=f"{tell.signal}-{tell.destination_id}-{tell.epoch}-{tell.at_ms}",
             reason=f"destination {tell.destination_id} was changed: {tell.signal}",
             signal_operation=BatchOperationSignal(signal=tell.signal, identity=self._client.identity),
         )
@@ -121,6 +124,8 @@ class Dispatcher:
             if not (isinstance(error, RPCError) and error.status is RPCStatusCode.ALREADY_EXISTS):
                 _log.warning("batch_not_started", destination_id=tell.destination_id, reason=str(error))
                 return  # the workflows see the new state at their next look; the next sweep tries again
+        if tell.signal == "pause":
+            await asyncio.gather(*map(self._send, await self._outbox.debouncing(tell.destination_id, WAKE_LIMIT)))
         await self._outbox.told(tell)
         _log.info("batch_started", destination_id=tell.destination_id, signal=tell.signal, job_id=request.job_id)
 

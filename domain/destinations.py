@@ -65,8 +65,12 @@ class DestinationSpec(_Declared):
     name: str = Field(min_length=1, max_length=200)
     settings: dict[str, Any] = Field(default_factory=dict, description="the connector's own settings")
     credentials: str | None = Field(None, description="id of the credentials to use")
-    sources: list[str] = Field(default_factory=lambda: ["*"], max_length=1000, description='"*" is every source and the profile API')
-    prerequisite: str | None = Field(None, max_length=10_000, description="a condition that must hold before anything is sent")
+    sources: list[str] = Field(
+        default_factory=lambda: ["*"], max_length=1000, description='"*" is every source and the profile API'
+    )
+    prerequisite: str | None = Field(
+        None, max_length=10_000, description="a condition that must hold before anything is sent"
+    )
     debounce: Debounce = Debounce()
     retry: Retry = Retry()
     rate_limit: RateLimit | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Scope = Mapping[str, Any]
@@ -56,7 +56,7 @@ def scope(
     *,
     user: Mapping[str, Any],
     event: Mapping[str, Any] | None = None,
-    changes: list[dict[str, Any]] | None = None,
+    changes: Sequence[Mapping[str, Any]] | None = None,
     delivery: Mapping[str, Any] | None = None,
     now: object = None,
 ) -> Scope:

@@ -14,7 +14,9 @@ from sqlalchemy import text
 
 from storage.database import Database
 
-CLAIM_SECONDS = 30.0  # longer than a batch of signals takes even when Temporal answers slowly; then another replica tries
+CLAIM_SECONDS = (
+    30.0  # longer than a batch of signals takes even when Temporal answers slowly; then another replica tries
+)
 OVERDUE_SECONDS = 60.0  # a workflow is never this late by itself; if it is, it is not there
 STUCK_SECONDS = 300.0  # an attempt ends within two minutes whatever happens
 
@@ -69,8 +71,14 @@ from late where s.destination_id = late.destination_id and s.profile_id = late.p
 
 _TO_TELL = text("""
 select id, tell_epoch, case when deleted_at is not null or status = 'running' then 'resume' else 'pause' end as signal,
-    deleted_at is not null as deleted
+    (extract(epoch from updated_at) * 1000)::bigint as at_ms
 from destinations where tell_epoch > told_epoch order by updated_at limit 100
+""")
+
+_DEBOUNCING = text("""
+select destination_id, profile_id, signal_epoch from syncs
+where destination_id = :id and state = 'waiting' and due_at > clock_timestamp() + interval '1 second'
+limit :limit
 """)
 
 _TOLD = text("update destinations set told_epoch = greatest(told_epoch, :epoch) where id = :id")
@@ -89,11 +97,12 @@ class PendingSignal:
 
 @dataclass(frozen=True, slots=True)
 class PendingTell:
-    """Every running workflow of the destination is to be sent `signal`, in one batch."""
+    """Every running workflow of the destination is to be sent `signal`, in one batch. `at_ms`: when it was decided."""
 
     destination_id: str
     signal: str
     epoch: int
+    at_ms: int
 
 
 class Outbox:
@@ -104,7 +113,8 @@ class Outbox:
         async with self._database.statement() as connection:
             rows = await connection.execute(_CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
             return [
-                PendingSignal(row.destination_id, row.profile_id, row.signal, row.signal_epoch, row.delay) for row in rows
+                PendingSignal(row.destination_id, row.profile_id, row.signal, row.signal_epoch, row.delay)
+                for row in rows
             ]
 
     async def sent(self, signals: Sequence[tuple[PendingSignal, str | None]]) -> None:
@@ -127,7 +137,15 @@ class Outbox:
 
     async def to_tell(self) -> list[PendingTell]:
         async with self._database.statement() as connection:
-            return [PendingTell(row.id, row.signal, row.tell_epoch) for row in await connection.execute(_TO_TELL)]
+            return [
+                PendingTell(row.id, row.signal, row.tell_epoch, row.at_ms) for row in await connection.execute(_TO_TELL)
+            ]
+
+    async def debouncing(self, destination_id: str, limit: int) -> list[PendingSignal]:
+        """A `pause` for each sync whose run may not have begun: while its start is delayed, a batch does not wake it."""
+        async with self._database.statement() as connection:
+            rows = await connection.execute(_DEBOUNCING, {"id": destination_id, "limit": limit})
+            return [PendingSignal(row.destination_id, row.profile_id, "pause", row.signal_epoch, 0.0) for row in rows]
 
     async def told(self, tell: PendingTell) -> None:
         async with self._database.statement() as connection:

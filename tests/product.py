@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import text
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -43,6 +44,7 @@ async def dev_server(payload_keys: dict[str, bytes] | None = None) -> AsyncItera
         dev_server_extra_args=[
             *("--dynamic-config-value", "matching.enableFairness=true"),
             *("--dynamic-config-value", "worker.batcherRPS=1000"),
+            *("--dynamic-config-value", "frontend.MaxConcurrentBatchOperationPerNamespace=10"),
         ],
     ) as environment:
         yield environment
@@ -126,5 +128,14 @@ async def product(client: Client, database_url: str) -> AsyncIterator[Product]:
             yield running
         finally:
             await running.stop_dispatcher()
+            await _terminate_all(running)
             await running.stop_worker()
             await database.close()
+
+
+async def _terminate_all(running: Product) -> None:
+    """Tests share a Temporal server and name the same profiles: nothing of one may still run in the next."""
+    for row in await running.rows("select destination_id, profile_id from syncs"):
+        handle = running.client.get_workflow_handle(names.profile_sync_id(row["destination_id"], row["profile_id"]))
+        with suppress(RPCError):
+            await handle.terminate("the test has ended")
