@@ -84,7 +84,7 @@ def requires(scope: Scope) -> Any:
     return Depends(Guard(scope))
 
 
-def caller(request: Request) -> ApiKey:
+async def caller(request: Request) -> ApiKey:
     """The key that a guarded route was called with."""
     key: ApiKey = request.state.key
     return key

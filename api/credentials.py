@@ -53,7 +53,7 @@ class RotateCredentials(BaseModel):
 
     secrets: dict[str, Any] = Field(repr=False, description="all of the connector's credential fields anew")
     grace_seconds: float = Field(
-        GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS, allow_inf_nan=False, description="so long the old ones sign too"
+        GRACE_SECONDS, strict=True, ge=0, le=MAX_GRACE_SECONDS, description="so long the old ones sign too"
     )
 
 

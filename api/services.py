@@ -54,7 +54,7 @@ class Services:
     codec: PayloadCodec | None = None
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # async: FastAPI runs plain functions in threads
     services: Services = request.app.state.services
     return services
 

@@ -78,6 +78,13 @@ async def test_a_rotation_without_grace_forgets_the_old_secrets(api: Api) -> Non
     assert (await api.services.credentials.secrets("crm-prod")).previous is None
 
 
+@pytest.mark.parametrize("grace", [-1, False, "60", 40 * 86_400])
+async def test_a_grace_that_is_no_such_time_is_refused(api: Api, grace: Any) -> None:
+    await api.post("/v1/credentials", a_credential(), status=201)
+    answer = await api.call("POST", "/v1/credentials/crm-prod/rotate", {"secrets": SECRETS, "grace_seconds": grace})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "grace_seconds")
+
+
 async def test_credentials_in_use_cannot_be_deleted(api: Api) -> None:
     await api.post("/v1/credentials", a_credential(), status=201)
     await api.post("/v1/destinations", a_destination(credentials="crm-prod"), status=201)

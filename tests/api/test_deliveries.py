@@ -8,7 +8,7 @@ import pytest
 
 from storage.database import Database
 from tests.api.conftest import Api, a_destination
-from tests.storage.builders import a_delivery, an_attempt
+from tests.storage.builders import a_delivery, a_sync, an_attempt, rows
 from tests.storage.test_cursors import forgeries
 
 
@@ -88,6 +88,21 @@ async def test_a_retry_of_what_was_delivered_is_refused(api: Api, database: Data
     delivery = await a_delivery(database)
     answer = await api.call("POST", f"/v1/deliveries/{delivery}/retry", key="operate")
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.usefixtures("crm")
+async def test_a_failed_delivery_comes_back_when_it_is_retried(api: Api, database: Database) -> None:
+    delivery = await a_delivery(database, status="failed", reason="http_400", attempts=15)
+    await rows(
+        database,
+        "insert into sync_mappings (destination_id, profile_id, mapping_id, settled_version, delivery_id, status)"
+        " values ('crm', 'ada', 'contact', 1, :id, 'failed') returning 1",
+        id=delivery,
+    )
+    await a_sync(database, "crm", "ada", state="failed")
+    back = await api.post(f"/v1/deliveries/{delivery}/retry", key="operate")
+    assert (back["id"], back["status"], back["reason"]) == (delivery, "queued", "retry_requested")
+    assert (await api.get("/v1/profiles/ada/syncs"))["data"][0]["state"] == "waiting"
 
 
 async def test_what_never_was_cannot_be_read_or_retried(api: Api) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from api.assembly import assemble
 from api.metrics import Metrics
@@ -263,3 +265,18 @@ async def test_every_reference_in_the_document_leads_somewhere(api: Api) -> None
 
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas, reference
+
+
+def test_no_dependency_of_a_route_costs_a_thread() -> None:
+    """FastAPI runs plain functions in a thread pool, which costs more than all of ours together."""
+    app = assemble(metrics=Metrics())
+    for context in iter_route_contexts(app.routes):
+        for dependant in flat(context.dependant) if hasattr(context.original_route, "dependant") else ():
+            call = getattr(dependant.call, "__call__", dependant.call)  # noqa: B004  (Guard is an object)
+            assert iscoroutinefunction(dependant.call) or iscoroutinefunction(call), (context.path, dependant.call)
+
+
+def flat(dependant: Any) -> Any:
+    yield dependant
+    for each in dependant.dependencies:
+        yield from flat(each)
