@@ -85,7 +85,7 @@ async def _start(
     queued = [entry for entry in entries if entry.status is DeliveryStatus.QUEUED]
     profile_mappings = {mapping.id for mapping in compiled.spec.profile_mappings}
     busy = {*request.under_way, *(entry.mapping_id for entry in queued)}
-    planned = facts.due_in_seconds is None or facts.due_in_seconds <= 0 or request.now
+    planned = request.now or facts.is_due
     wait = None if planned else facts.due_in_seconds
     await sync.watch(wait is not None or profile_mappings <= busy, planned=planned)
     if not busy:

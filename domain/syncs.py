@@ -15,6 +15,10 @@ from domain.deliveries import OPEN, DeliveryStatus, Reason
 from domain.profiles import Profile
 
 
+# A timer of Temporal's may fire a little early; for so little nobody sets another one.
+DUE_SLACK_SECONDS = 0.05
+
+
 class SyncState(StrEnum):
     """`held` is never stored: it is what an open sync of a paused destination is called."""
 
@@ -64,6 +68,11 @@ class SyncFacts:
     message: str | None
     due_in_seconds: float | None
     progress: dict[str, MappingProgress] = field(default_factory=dict)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether no change has to wait for its debounce (any longer)."""
+        return self.due_in_seconds is None or self.due_in_seconds <= DUE_SLACK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +126,10 @@ def decide(facts: SyncFacts, mapping_ids: Sequence[str], under_way: Collection[s
     missing = [mapping_id for mapping_id in mapping_ids if _lacks(facts, mapping_id) and mapping_id not in under_way]
     if not missing:
         return Await(None) if under_way else _settled(facts, mapping_ids)
-    due_in = facts.due_in_seconds or 0.0
     # What was begun is finished without a debounce: it has had its own.
     begun = [mapping_id for mapping_id in missing if _is_open(facts, mapping_id)]
-    if due_in > 0 and not now:
-        return Start(tuple(begun)) if begun else Await(due_in)
+    if not (now or facts.is_due):
+        return Start(tuple(begun)) if begun else Await(facts.due_in_seconds)
     return Start(tuple(missing))
 
 

@@ -27,6 +27,16 @@ def asyncpg_url(url: str) -> str:
     return f"postgresql+asyncpg://{rest}"
 
 
+def listening_url(url: str) -> str:
+    """The same for asyncpg by itself, which reads `sslmode` as everybody else does; under SQLAlchemy it is `ssl`."""
+    return (
+        asyncpg_url(url)
+        .replace("postgresql+asyncpg://", "postgresql://", 1)
+        .replace("?ssl=", "?sslmode=")
+        .replace("&ssl=", "&sslmode=")
+    )
+
+
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

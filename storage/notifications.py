@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from storage.database import Database
+from storage.database import Database, listening_url
 
 CHANNEL = "sluice_work"
 RECONNECT_SECONDS = 1.0
@@ -34,7 +34,7 @@ class Wake:
 
 class Notifications:
     def __init__(self, database: Database) -> None:
-        self._url = database.url
+        self._url = listening_url(database.url)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Wake]:

@@ -20,12 +20,12 @@ _COLUMNS = "id, version, document, created_at, updated_at, deleted_at"
 # The syncs of every destination that takes profile changes. An open debounce keeps its first change (for the maximum wait);
 # a row that nobody watches gets a signal, and is watched from then on, so that a burst of changes sends one.
 _WANTED = """
-wanted as (
+moment as materialized (select clock_timestamp() as now), wanted as (
     insert into syncs (destination_id, profile_id, wanted_version, state, reason, first_change_at, due_at,
                        watched, signal, signal_epoch)
-    select d.id, c.id, c.version, 'waiting', 'debouncing', clock_timestamp(),
-           clock_timestamp() + make_interval(secs => d.quiet_seconds), true, 'profile_changed', 1
-    from changed c cross join destinations d
+    select d.id, c.id, c.version, 'waiting', 'debouncing', moment.now,
+           moment.now + make_interval(secs => d.quiet_seconds), true, 'profile_changed', 1
+    from changed c cross join moment cross join destinations d
     where d.takes_profiles and d.deleted_at is null
     on conflict (destination_id, profile_id) do update set
         wanted_version = excluded.wanted_version,
