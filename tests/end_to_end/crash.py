@@ -4,7 +4,7 @@
     delivering   the receiver has every request and answers none before the kill
     retrying     every first attempt was answered 503; the next is seconds away
 
-The services go on changing profiles through it all, so every profile's latest version is one that was accepted after the kill.
+The services go on through it all: every other profile changes once more after the kill, as soon as its change is accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.receiver import Answer, Received, Receiver, eventually
 
 PROFILES = 30
 STAGES = ("debouncing", "delivering", "retrying")
-LATEST = 3
+BEFORE, DURING, AFTER = 1, 2, 3  # the versions: all is well, all three stages under way, something was killed
 QUIET_SECONDS = 5.0
 BACK_OFF_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0  # the rescue sweep takes up to a minute and a half; past that something is lost
@@ -34,6 +34,7 @@ class Stage:
     """What became of one stage. `requests` in order of arrival; `account` as the reconciliation counts it in the end."""
 
     name: str
+    latest: dict[str, int]
     requests: list[Received] = field(default_factory=list)
     accepted: list[Received] = field(default_factory=list)
     account: dict[str, int] = field(default_factory=dict)
@@ -48,17 +49,17 @@ class Stage:
 
     @property
     def duplicates(self) -> list[Received]:
-        """Requests that the receiver had already said yes to, body and all."""
+        """Deliveries that the receiver had already said yes to, going by their key."""
         seen, again = set(), []
         for request in self.accepted:
-            if request.body in seen:
+            if request.key in seen:
                 again.append(request)
-            seen.add(request.body)
+            seen.add(request.key)
         return again
 
     @property
     def is_delivered(self) -> bool:
-        return len({request.json["id"] for request in self.accepted if request.json["version"] == LATEST}) == PROFILES
+        return self.latest.items() <= {request.json["id"]: request.json["version"] for request in self.accepted}.items()
 
 
 class Crash:
@@ -66,10 +67,11 @@ class Crash:
 
     def __init__(self, system: System, name: str) -> None:
         self.name = name
-        self.stages = {stage: Stage(stage) for stage in STAGES}
+        self.profiles = [f"{name}-{number}" for number in range(PROFILES)]
+        latest = {profile: (DURING, AFTER)[number % 2] for number, profile in enumerate(self.profiles)}
+        self.stages = {stage: Stage(stage, latest) for stage in STAGES}
         self.back_after_seconds: float | None = None
         self._system = system
-        self._profiles = [f"{name}-{number}" for number in range(PROFILES)]
         self._killed = asyncio.Event()
 
     async def run(self, kill: Kill, restart: Callable[[], None] = lambda: None) -> None:
@@ -81,24 +83,26 @@ class Crash:
             self._killed.set()
             restart()
             back = asyncio.create_task(self._until_back(killed, at))
-            await services.change_all(self._profiles, n=LATEST)
+            await services.change_all(self.profiles[1::2], n=AFTER)
             await asyncio.gather(back, *(self._until_delivered(stage, at) for stage in self.stages.values()))
             await self._collect(services)
 
     async def _set_up(self, services: Services, url: str) -> None:
+        """Leave with all three stages under way, which is asserted."""
         await services.publish(self._id("delivering"), f"{url}/delivering")
         retry = {"initial_seconds": BACK_OFF_SECONDS, "backoff": 1}
         await services.publish(self._id("retrying"), f"{url}/retrying", retry=retry)
-        await services.change_all(self._profiles, n=1)
-        await eventually(self._all_have_arrived, what="a first request of every profile")
-        await eventually(lambda: self._counted(services, "retrying"), what="every profile in back-off")
+        await services.change_all(self.profiles, n=BEFORE)
+        await eventually(lambda: self._counted(services, "delivering", "delivered"), what="a first delivery of each")
+        await eventually(lambda: self._counted(services, "retrying", "retrying"), what="a back-off of each")
         debounce = {"quiet_seconds": QUIET_SECONDS, "max_wait_seconds": 60}
         await services.publish(self._id("debouncing"), f"{url}/debouncing", debounce=debounce)
-        await services.change_all(self._profiles, n=2)
+        await services.change_all(self.profiles, n=DURING)
         await eventually(lambda: self._all_debounce(services), what="a workflow for every debounce")
-        assert {stage.name: len(stage.requests) for stage in self.stages.values()} == {
+        await eventually(self._all_on_the_wire, what="a request of every profile")
+        assert {name: len(stage.requests) for name, stage in self.stages.items()} == {
             "debouncing": 0,
-            "delivering": PROFILES,
+            "delivering": 2 * PROFILES,
             "retrying": PROFILES,
         }
 
@@ -106,20 +110,20 @@ class Crash:
         stage = self.stages[request.path.strip("/")]
         first = request.json["id"] not in stage.versions()
         stage.requests.append(request)
-        if stage.name == "retrying" and first:
+        if first and stage.name == "retrying":
             return Answer(503, body="come back later")
         stage.accepted.append(request)
-        return Answer(wait_for=self._killed if stage.name == "delivering" else None)
+        return Answer(wait_for=None if first or stage.name != "delivering" else self._killed)
 
-    async def _all_have_arrived(self) -> bool:
-        return all(len(self.stages[name].requests) >= PROFILES for name in ("delivering", "retrying"))
-
-    async def _counted(self, services: Services, state: str) -> bool:
-        return (await services.account(self._id(state))).get(state) == PROFILES
+    async def _counted(self, services: Services, stage: str, state: str) -> bool:
+        return (await services.account(self._id(stage))).get(state) == PROFILES
 
     async def _all_debounce(self, services: Services) -> bool:
-        syncs = await services.syncs(self._profiles, self._id("debouncing"))
+        syncs = await services.syncs(self.profiles, self._id("debouncing"))
         return len([sync for sync in syncs if sync["state"] == "waiting" and sync["workflow"]["run_id"]]) == PROFILES
+
+    async def _all_on_the_wire(self) -> bool:
+        return len(self.stages["delivering"].requests) == 2 * PROFILES
 
     async def _until_back(self, killed: Mapping[str, int], at: float) -> None:
         await eventually(lambda: self._system.is_back(killed), timeout=PATIENCE_SECONDS, what="the system back")
