@@ -14,6 +14,7 @@ from runtime.laptop.installation import Installation
 from runtime.laptop.leftovers import end_leftovers, sole_user
 from runtime.laptop.parent_death import follow_parent
 from runtime.laptop.supervisor import Supervisor
+from runtime.laptop.terminal import Foreground
 from runtime.laptop.waiting import StartError, StopFlag, StopRequestedError
 from runtime.settings import LaptopSettings, load_settings
 
@@ -24,14 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--restart", action="store_true", help="start a child again that has died")
     parser.add_argument("--follow-parent", action="store_true", help="stop when the parent process dies (Linux)")
     options = parser.parse_args(arguments)
-    settings = load_settings(LaptopSettings)
     stop = StopFlag()
     _listen(stop)
     if options.follow_parent:
         follow_parent()
+    with Foreground() as foreground:
+        return _until_stopped(stop, foreground, restart=options.restart)
+
+
+def _until_stopped(stop: StopFlag, foreground: Foreground, *, restart: bool) -> int:
+    settings = load_settings(LaptopSettings)
     try:
         with sole_user(settings.home.resolve()):
-            _run(settings, stop, restart=options.restart)
+            _run(settings, stop, foreground, restart=restart)
     except StopRequestedError:
         return 0
     except StartError as error:
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(settings: LaptopSettings, stop: StopFlag, *, restart: bool) -> None:
+def _run(settings: LaptopSettings, stop: StopFlag, foreground: Foreground, *, restart: bool) -> None:
     for name in end_leftovers(settings.home.resolve()):
         _say(f"Ended {name}, left over from a run that was killed.")
     installation = Installation(settings, stop)
@@ -48,7 +54,7 @@ def _run(settings: LaptopSettings, stop: StopFlag, *, restart: bool) -> None:
     try:
         _bring_up(installation, supervisor, settings, stop)
         _say(_welcome(installation))
-        supervisor.watch()
+        supervisor.watch(foreground.take)
     finally:
         _say("Stopping.")
         supervisor.take_down()
@@ -96,7 +102,7 @@ def _listen(stop: StopFlag) -> None:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the reader has gone; the children must still be stopped
+    with contextlib.suppress(OSError):  # the reader or the terminal has gone; the children must still be stopped
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 

@@ -49,12 +49,16 @@ class Supervisor:
         """What is to be said about the first unit found dead."""
         return next((words for unit in self._units if (words := unit.child.obituary())), None)
 
-    def watch(self) -> None:
-        """Return when a stop is requested. Raises StartError when a unit dies and is not to be restarted."""
+    def watch(self, meanwhile: Callable[[], None]) -> None:
+        """Return when a stop is requested; `meanwhile` is called at every look.
+
+        Raises StartError when a unit dies and is not to be restarted.
+        """
         watches = 0
         while not self._stop.requested:
             time.sleep(_WATCH_SECONDS)
             watches += 1
+            meanwhile()
             for unit in self._units:
                 if words := unit.child.obituary():
                     self._bury(unit, words)

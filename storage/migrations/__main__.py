@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from runtime.settings import load_settings
+from runtime.settings import DatabaseSettings, load_settings
 from storage.database import Database
 from storage.migrations.upgrade import upgrade
 
 
 async def main() -> None:
-    database = Database(load_settings().database_url, pool_size=1)
+    database = Database(load_settings(DatabaseSettings).database_url, pool_size=1)
     try:
         await upgrade(database)
     finally:
