@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from runtime.laptop.temporal_server import DYNAMIC_CONFIG
-from runtime.settings import Settings, load_settings
+from runtime.settings import DatabaseSettings, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -72,22 +74,34 @@ def test_our_services_get_settings_that_exist(name: str) -> None:
     assert ours <= SETTINGS_VARIABLES
 
 
-@pytest.mark.parametrize("name", ["api", "worker"])
-def test_our_services_start_with_what_they_are_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = f"k1:{'A' * 43}="
+@pytest.mark.parametrize(("name", "kind"), [("api", Settings), ("worker", Settings), ("migrate", DatabaseSettings)])
+def test_our_services_start_with_what_they_are_given(
+    name: str, kind: type[DatabaseSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = {
         "POSTGRES_PASSWORD": "abc123",
         "SLUICE_ADMIN_KEY": "0123456789abcdef",
-        "SLUICE_ENCRYPTION_KEYS": key,
+        "SLUICE_ENCRYPTION_KEYS": f"k1:{'A' * 43}=",
     }
+    for variable in SETTINGS_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     for variable, value in SERVICES[name]["environment"].items():
         monkeypatch.setenv(variable, _filled_in(value, given))
-    settings = load_settings()
+    settings = load_settings(kind)
     database = urlsplit(settings.database_url)
     assert database.hostname in SERVICES
     assert database.username == SERVICES["postgres"]["environment"]["POSTGRES_USER"]
     assert database.path == f"/{SERVICES['postgres']['environment']['POSTGRES_DB']}"
-    assert settings.payload_keys is None
+    assert not isinstance(settings, Settings) or settings.payload_keys is None
+
+
+def test_migrations_get_the_database_and_no_secret_besides_and_that_is_enough(database_url: str) -> None:
+    assert SERVICES["migrate"]["environment"].keys() == {"DATABASE_URL"}
+    command = [sys.executable, *SERVICES["migrate"]["command"][1:]]
+    done = subprocess.run(
+        command, cwd=ROOT, env={"DATABASE_URL": database_url}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_addresses_name_services_and_the_ports_they_listen_on() -> None:
