@@ -18,11 +18,14 @@ READY = "Ctrl-C stops it."
 
 
 @contextmanager
-def running_system() -> Iterator[dict[str, str]]:
-    """The environment in which the user's next command finds the system that runs until the end of the block."""
+def running_system(**more: str) -> Iterator[dict[str, str]]:
+    """The environment in which the user's next command finds the system, which runs until the end of the block.
+
+    `more` are further variables for it.
+    """
     # Not tmp_path: pytest closes its folders to other users, and as root PostgreSQL runs as one.
     home = Path(tempfile.mkdtemp(prefix="sluice-home-"))
-    environment = _environment(home)
+    environment = {**_environment(home), **more}
     process = subprocess.Popen(
         [sys.executable, "-m", "runtime.up"],
         cwd=ROOT,
