@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 import structlog
 
+from activities.building import render_item
 from activities.compilation import CompiledDestination
+from activities.explaining import explain, failure
 from activities.messages import AttemptResult
 from activities.published import PublishedDestinations
 from activities.secrets import SecretsOf
 from activities.sending import Exchange, Sending
-from connectors.base import Item
 from domain.deliveries import AttemptOutcome, DeliveryStatus, Reason
-from domain.errors import ConditionEvaluationError, RenderError, SluiceError, Unavailable
+from domain.errors import SluiceError, Unavailable
 from domain.mappings import differences
 from domain.objects import Scope, scope
 from storage.attempts import Attempts, Begun, Ended, NotBegun
@@ -62,28 +63,19 @@ class Attempting:
         try:
             compiled = await self._published.get(begun.destination_id, begun.revision, begun.connector)
             view = _scope(begun)
-            skipped = _skipped(compiled, begun, view)
-            if skipped is not None:
-                return skipped
-            mapping = compiled.mappings[begun.mapping_id]
-            item = Item(
-                delivery_id=begun.delivery_id,
-                attempt=begun.number,
-                mapping_id=begun.mapping_id,
-                action=mapping.mapping.action,
-                rendered=mapping.render(view),
-                scope=view,
-            )
+            refused = _refused(compiled, begun, view)
+            if refused is not None:
+                return refused
+            item = render_item(compiled, begun.mapping_id, view)
             secrets = await self._secrets.open(compiled.spec.credentials, compiled.connector.definition.credentials)
-        except (ConditionEvaluationError, RenderError) as error:
-            return _failed(error.code, f"{error.message} (line {error.line}, column {error.column})")
         except Unavailable:
             raise
         except SluiceError as error:
-            return _failed(Reason.CONFIGURATION_ERROR, error.message)
+            failed = failure(error)
+            return _failed(failed.reason or error.code, failed.message or error.message)
         if time.monotonic() - started > MAX_STALE_SECONDS:
             raise Unavailable("this worker was stopped in the middle of an attempt; nothing was sent")
-        exchange = await self._sending.send(compiled.connector, compiled.settings, secrets, item)
+        exchange = await self._sending.send(compiled, secrets, item)
         return _ended(exchange, compiled, begun)
 
     async def _record(self, begun: Begun, ended: Ended, only: bool) -> bool:
@@ -118,17 +110,16 @@ def _scope(begun: Begun) -> Scope:
     )
 
 
-def _skipped(compiled: CompiledDestination, begun: Begun, view: Scope) -> Ended | None:
+def _refused(compiled: CompiledDestination, begun: Begun, view: Scope) -> Ended | None:
     """The settings may have changed since the delivery was planned, and so may the profile."""
     mapping = compiled.mappings.get(begun.mapping_id)
     if mapping is None or not mapping.mapping.enabled:
         return _skip(Reason.MAPPING_REMOVED, "the mapping is not part of the published revision any more")
-    now = datetime.now(UTC)
-    false_part = compiled.false_prerequisite(view, now=now)
-    if false_part is not None:
-        return _skip(Reason.PREREQUISITE_FALSE, f"the prerequisite does not hold: {false_part}")
-    refusal = mapping.refusal(view, now=now)
-    return _skip(refusal.code, refusal.message) if refusal else None
+    explanation = explain(compiled, begun.mapping_id, view, now=datetime.now(UTC))
+    if explanation.status == "matched":
+        return None
+    ended = _skip if explanation.status == "skipped" else _failed
+    return ended(explanation.reason or "", explanation.message or "")
 
 
 def _skip(reason: str, message: str) -> Ended:

@@ -9,14 +9,21 @@ from temporalio import activity
 
 from activities.compilation import CompiledDestination
 from activities.errors import as_application_errors
+from activities.explaining import explain
 from activities.messages import DeliveryOrder, Plan, PrepareInput, RetryPlan, Settled
 from activities.published import PublishedDestinations
 from domain.deliveries import DeliveryStatus, Reason
-from domain.errors import ConditionEvaluationError, InvalidInput, NotFound
+from domain.errors import InvalidInput, NotFound
 from domain.mappings import differences
 from domain.objects import scope
 from domain.syncs import Await, Decision, Discard, Hold, Settle, Start, SyncFacts, SyncState, decide
 from storage.syncs import Entry, LockedSync, Syncs
+
+_STATUS = {
+    "matched": DeliveryStatus.QUEUED,
+    "skipped": DeliveryStatus.SKIPPED,
+    "failed": DeliveryStatus.FAILED,
+}
 
 
 class Prepare:
@@ -102,18 +109,9 @@ def _entry(facts: SyncFacts, compiled: CompiledDestination, mapping_id: str, now
         return Entry(mapping_id, DeliveryStatus.QUEUED, progress.delivery_id)
     user = facts.profile.as_user()
     view = scope(user=user, changes=differences(progress.delivered_user if progress else None, user))
-    try:
-        false_part = compiled.false_prerequisite(view, now=now)
-        if false_part is not None:
-            message = f"the prerequisite does not hold: {false_part}"
-            return Entry.new(mapping_id, DeliveryStatus.SKIPPED, Reason.PREREQUISITE_FALSE, message)
-        refusal = compiled.mappings[mapping_id].refusal(view, now=now)
-    except ConditionEvaluationError as error:
-        message = f"{error.message} (line {error.line}, column {error.column})"
-        return Entry.new(mapping_id, DeliveryStatus.FAILED, Reason.CONDITION_ERROR, message)
-    if refusal is not None:
-        return Entry.new(mapping_id, DeliveryStatus.SKIPPED, refusal.code, refusal.message)
-    return Entry.new(mapping_id, DeliveryStatus.QUEUED)
+    explanation = explain(compiled, mapping_id, view, now=now)
+    status = _STATUS[explanation.status]
+    return Entry.new(mapping_id, status, explanation.reason, explanation.message)
 
 
 def _order(facts: SyncFacts, compiled: CompiledDestination, entry: Entry, only: bool) -> DeliveryOrder:

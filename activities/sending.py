@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from activities.building import build
+from activities.compilation import CompiledDestination
+from activities.explaining import failure
 from activities.secrets import OpenedSecrets
 from connectors.base import Connector, Item, PreparedRequest
 from connectors.http import OutboundHttp
@@ -27,18 +30,18 @@ class Sending:
     def __init__(self, http: OutboundHttp) -> None:
         self._http = http
 
-    async def send(self, connector: Connector, settings: Any, secrets: OpenedSecrets, item: Item) -> Exchange:
+    async def send(self, compiled: CompiledDestination, secrets: OpenedSecrets, item: Item) -> Exchange:
         """Send one item and never raise for it."""
-        started = datetime.now(UTC)
         try:
-            prepared = connector.build(settings, secrets.model, [item], now=started)[0]
+            prepared = build(compiled, secrets, item, now=datetime.now(UTC))
         except DeliveryError as error:
-            return Exchange(_masked(secrets, classify_error(error)))
-        return await self._exchange(connector, prepared, secrets, started)
+            outcome = replace(classify_error(error), message=failure(error).message or error.message)
+            return Exchange(_masked(secrets, outcome))
+        return await self.exchange(compiled.connector, secrets, prepared)
 
-    async def _exchange(
-        self, connector: Connector, prepared: PreparedRequest, secrets: OpenedSecrets, started: datetime
-    ) -> Exchange:
+    async def exchange(self, connector: Connector, secrets: OpenedSecrets, prepared: PreparedRequest) -> Exchange:
+        """Send a request that was built and never raise for it."""
+        started = datetime.now(UTC)
         request = secrets.masker.request(prepared.request)
         try:
             response = await self._http.send(prepared.request)

@@ -1,0 +1,71 @@
+"""A call as the Segment spec has it, and the objects that conditions and templates see of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.profiles import MAX_ID_LENGTH, Profile
+
+CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
+
+MAX_TEXT = 300  # as long as an event name in a mapping's filter may be
+
+
+class Call(BaseModel):
+    """What an SDK sends. Members that no template sees (`integrations`, `sentAt`, …) are let pass, as SDKs send many."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    type: CallType
+    event: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description="the name of a track call")
+    name: str | None = Field(None, max_length=MAX_TEXT, description="of a page or screen call")
+    userId: str | None = Field(None, min_length=1, max_length=MAX_ID_LENGTH)  # noqa: N815 - the spec's names
+    anonymousId: str | None = Field(None, min_length=1, max_length=MAX_ID_LENGTH)  # noqa: N815
+    messageId: str | None = Field(None, max_length=MAX_TEXT)  # noqa: N815
+    timestamp: str | None = Field(None, max_length=MAX_TEXT)
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_somebodys(self) -> Self:
+        if self.userId is None and self.anonymousId is None:
+            raise ValueError("a call has a userId or an anonymousId")
+        if self.type == "track" and self.event is None:
+            raise ValueError("a track call has an event")
+        return self
+
+    @property
+    def profile_id(self) -> str:
+        return self.userId or self.anonymousId or ""
+
+    @property
+    def all_traits(self) -> dict[str, Any]:
+        """Some SDKs send them in the context only."""
+        within = (self.context or {}).get("traits")
+        return {**(within if isinstance(within, dict) else {}), **(self.traits or {})}
+
+
+def event_of(call: Call, *, message_id: str, now: datetime) -> dict[str, Any]:
+    """The `event` object. `message_id` and `now` stand in for what the call does not say itself."""
+    return {
+        "name": call.event if call.type == "track" else call.name,
+        "type": call.type,
+        "timestamp": call.timestamp or now.isoformat(),
+        "properties": call.properties or {},
+        "context": call.context or {},
+        "traits": call.all_traits,
+        "userId": call.userId,
+        "anonymousId": call.anonymousId,
+        "messageId": call.messageId or message_id,
+    }
+
+
+def user_of(call: Call, *, now: datetime) -> dict[str, Any]:
+    """The `user` object of somebody of whom nothing but this call is known."""
+    document = {"anonymousId": call.anonymousId, "properties": call.all_traits}
+    made = Profile(id=call.profile_id, version=0, document=document, created_at=now, updated_at=now)
+    return made.as_user()
