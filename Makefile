@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 p
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# The tests' PostgreSQL wheel warns, when imported, about a folder that they do not use.
+PYTEST := $(PY) -m pytest -W "ignore:XDG_RUNTIME_DIR is not set"
 LOCK := $(PY) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 help: ## show this list
@@ -20,10 +22,10 @@ demo: $(INSTALLED) ## fill a running system with a sample destination and traffi
 	@$(PY) -m runtime.demo $(ARGS)
 
 test: $(INSTALLED) ## run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: $(INSTALLED) ## run the tests that take seconds and kill nothing
-	@$(PY) -m pytest -m "not slow and not crash" $(ARGS)
+	@$(PYTEST) -m "not slow and not crash" $(ARGS)
 
 check: $(INSTALLED) ## format, lint, types, import rules
 	@$(VENV)/bin/ruff format --check .
@@ -47,8 +49,9 @@ clean: ## remove the virtual environment and caches; the data in .sluice stays
 $(INSTALLED): requirements-dev.lock
 	@test -n "$(PYTHON)" || { echo "Sluice needs Python 3.11 or newer." >&2; exit 1; }
 	@$(PY) -m uv --version >/dev/null 2>&1 || { \
-		echo "Making $(VENV) …"; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
-		sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock; \
+		echo "Making $(VENV) …" && rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && \
+		sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock && \
 		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; }
+	@echo "Installing what requirements-dev.lock pins …"
 	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements-dev.lock
 	@touch $@
