@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
+import uvloop
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.attempting import Attempting
@@ -43,7 +44,10 @@ CACHED_WORKFLOWS = 5_000
 _log = structlog.get_logger("worker")
 
 
-def make_worker(client: Client, settings: Settings, database: Database, http: OutboundHttp) -> Worker:
+def make_worker(
+    client: Client, settings: Settings, database: Database, http: OutboundHttp, *, sandboxed: bool = False
+) -> Worker:
+    """The sandbox proves workflow code deterministic, which tests and replays do; per sync it costs as much as all else here."""
     catalog = load_catalog()
     for problem in catalog.problems:
         _log.error("connector_package_unusable", problem=problem)
@@ -56,7 +60,7 @@ def make_worker(client: Client, settings: Settings, database: Database, http: Ou
         task_queue=names.TASK_QUEUE,
         workflows=[ProfileSync],
         activities=[prepare.prepare, deliver.deliver_first, deliver.deliver],
-        workflow_runner=_sandbox(),
+        workflow_runner=sandbox() if sandboxed else UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_concurrent_activities=settings.worker_concurrency,
         max_concurrent_local_activities=settings.worker_concurrency,
@@ -67,18 +71,10 @@ def make_worker(client: Client, settings: Settings, database: Database, http: Ou
     )
 
 
-def _sandbox() -> SandboxedWorkflowRunner:
-    """The sandbox keeps workflow code deterministic; what workflows import of ours is loaded once, outside it."""
-    ours = (
-        "activities",
-        "connectors",
-        "domain",
-        "storage",
-        "workflows.names",
-        "workflows.policies",
-        "pydantic",
-        "structlog",
-    )
+def sandbox() -> SandboxedWorkflowRunner:
+    """Workflow code alone is reloaded for each run; what it imports of ours is loaded once, outside."""
+    of_workflows = ("workflows.messages", "workflows.names", "workflows.policies")
+    ours = ("activities", "connectors", "domain", "storage", *of_workflows, "pydantic", "structlog")
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours))
 
 
@@ -117,7 +113,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())
     # The SDK's runtime threads can abort the interpreter while it is torn down; everything of ours is closed by now.
     gc.collect()
     os._exit(0)

@@ -21,7 +21,8 @@ from domain.errors import Unavailable
 from storage.notifications import Notifications
 from storage.outbox import Outbox, PendingSignal, PendingTell
 from workflows import names
-from workflows.profile_sync import ProfileSync, ProfileSyncInput
+from workflows.messages import ProfileSyncInput
+from workflows.profile_sync import ProfileSync
 
 CLAIM_LIMIT = 200  # signals claimed at once; at ~10 ms each, two seconds' work
 CONCURRENCY = 32  # calls to Temporal at once; more gains nothing on a dev server and is fair on a cluster

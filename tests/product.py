@@ -75,7 +75,7 @@ class Product:
     _dispatching: asyncio.Task[None] | None = None
 
     def start_worker(self) -> None:
-        self._worker = make_worker(self.client, self.settings, self.database, self.http)
+        self._worker = make_worker(self.client, self.settings, self.database, self.http, sandboxed=True)
         self._running = asyncio.create_task(self._worker.run())
 
     async def stop_worker(self) -> None:

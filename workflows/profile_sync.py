@@ -18,41 +18,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel, ConfigDict
-
     from activities.deliver import Deliver
     from activities.messages import AttemptResult, DeliveryOrder, Plan, PrepareInput, Settled
     from activities.prepare import Prepare
     from workflows import names, policies
-
-
-class ProfileSyncInput(BaseModel):
-    """What a run is started with."""
-
-    model_config = ConfigDict(frozen=True)
-
-    destination_id: str
-    profile_id: str
-
-
-class ProfileSyncResult(BaseModel):
-    """How the run ended; `reason` says why nothing was sent."""
-
-    model_config = ConfigDict(frozen=True)
-
-    state: str
-    reason: str | None = None
-    message: str | None = None
-
-
-class ProfileSyncStatus(BaseModel):
-    """What the run is doing: `state`, in words `details`, and the mappings whose delivery is under way."""
-
-    model_config = ConfigDict(frozen=True)
-
-    state: str
-    details: str
-    under_way: list[str]
+    from workflows.messages import ProfileSyncInput, ProfileSyncResult, ProfileSyncStatus
 
 
 @workflow.defn(name="ProfileSync")
@@ -61,6 +31,7 @@ class ProfileSync:
     def __init__(self, request: ProfileSyncInput) -> None:
         self._request = request
         self._woken = False
+        self._signals = 0
         self._now = False
         self._settled: Settled | None = None
         self._deliveries: dict[str, asyncio.Task[None]] = {}
@@ -86,25 +57,25 @@ class ProfileSync:
     @workflow.signal
     def profile_changed(self) -> None:
         """A change that nothing was going to look at by itself."""
-        self._woken = True
+        self._wake()
 
     @workflow.signal
     def pause(self) -> None:
         """The destination was paused: attempts in back-off end at once, one on the wire ends normally."""
         self._interrupt()
-        self._woken = True
+        self._wake()
 
     @workflow.signal
     def resume(self) -> None:
         """The destination was resumed, or deleted: look again."""
-        self._woken = True
+        self._wake()
 
     @workflow.signal
     def deliver_now(self) -> None:
         """Skip what is left of the quiet time or the back-off."""
         self._now = True
         self._interrupt()
-        self._woken = True
+        self._wake()
 
     @workflow.query
     def status(self) -> ProfileSyncStatus:
@@ -153,7 +124,7 @@ class ProfileSync:
 
     async def _deliver(self, order: DeliveryOrder) -> None:
         """One delivery, until it has ended or was interrupted; what came of it is in the database."""
-        ended = False
+        ended, signals = False, self._signals
         try:
             ended = await self._attempts(order)
         except asyncio.CancelledError:
@@ -164,7 +135,8 @@ class ProfileSync:
                 await workflow.sleep(policies.AFTER_TROUBLE, summary="pause after trouble")
         finally:
             del self._deliveries[order.mapping_id]
-            if ended:
+            # A signal since may be about a change made after the sync was settled, and already looked at as if this still ran.
+            if ended and signals == self._signals:
                 self._settled = Settled(state="idle")
             else:
                 self._woken = True
@@ -212,6 +184,10 @@ class ProfileSync:
             summary=f"mapping {order.mapping_id}, delivery {order.delivery_id}",
         )
         return result
+
+    def _wake(self) -> None:
+        self._signals += 1
+        self._woken = True
 
     def _interrupt(self) -> None:
         for task in self._deliveries.values():
