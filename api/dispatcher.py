@@ -74,7 +74,11 @@ class Dispatcher:
         claimed = await self._outbox.claim(CLAIM_LIMIT)
         if not claimed:
             return False
-        results = await asyncio.gather(*(self._send(signal) for signal in claimed))
+        try:
+            results = await asyncio.gather(*(self._send(signal) for signal in claimed))
+        except asyncio.CancelledError:
+            await self._outbox.release(claimed, 0)  # whoever comes next need not wait for our claim to run out
+            raise
         sent = [(signal, run_id) for signal, run_id in zip(claimed, results, strict=True) if run_id is not None]
         failed = [signal for signal, run_id in zip(claimed, results, strict=True) if run_id is None]
         if sent:
