@@ -24,7 +24,7 @@ STAGES = ("debouncing", "delivering", "retrying")
 BEFORE, DURING, AFTER = 1, 2, 3  # the versions: all is well, all three stages under way, something was killed
 QUIET_SECONDS = 5.0
 BACK_OFF_SECONDS = 10.0
-PATIENCE_SECONDS = 120.0  # the rescue sweep takes up to a minute and a half; past that something is lost
+PATIENCE_SECONDS = 60.0  # below what the rescue sweep takes: what these crashes cost must not need it
 
 Kill = Callable[[], Mapping[str, int]]
 

@@ -1,4 +1,4 @@
-"""The figures of the crash tests, as a Markdown table in the file that SLUICE_REPORT names."""
+"""The figures of the crash tests, as a Markdown table in the file that RELIABILITY_REPORT names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.end_to_end.crash import PROFILES, Crash, Stage
 
-VARIABLE = "SLUICE_REPORT"
+VARIABLE = "RELIABILITY_REPORT"
 HEADER = (
     "| killed | stage | profiles | requests | duplicates | ready again after | all delivered after |\n"
     "|---|---|---:|---:|---:|---:|---:|\n"
