@@ -15,10 +15,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.deliver import Deliver
+    from activities.errors import RETRY
     from activities.messages import AttemptResult, DeliveryOrder, Plan, PrepareInput, Settled
     from activities.prepare import Prepare
     from workflows import names, policies
@@ -130,8 +131,8 @@ class ProfileSync:
         except asyncio.CancelledError:
             workflow.logger.debug("delivery interrupted", extra={"delivery_id": order.delivery_id})
         except ActivityError as error:
-            # The attempts' outcomes are recorded, so this is trouble of ours, or an interruption: ask again what to do.
-            if not isinstance(error.cause, asyncio.CancelledError):
+            # Interrupted, or trouble of ours (workers died, the database was away): what is recorded says how to go on.
+            if not _was_interrupted(error):
                 await workflow.sleep(policies.AFTER_TROUBLE, summary="pause after trouble")
         finally:
             del self._deliveries[order.mapping_id]
@@ -212,3 +213,9 @@ class ProfileSync:
         state = "delivered" if settled.state == "idle" else settled.state
         self._show(state, settled.message or state.capitalize())
         return ProfileSyncResult(state=state, reason=settled.reason, message=settled.message)
+
+
+def _was_interrupted(error: ActivityError) -> bool:
+    """By `pause` or `deliver_now`: in its back-off, or during an attempt, which then failed and was not followed by another."""
+    cause = error.cause
+    return is_cancelled_exception(error) or (isinstance(cause, ApplicationError) and cause.type == RETRY)
