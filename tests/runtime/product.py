@@ -89,7 +89,9 @@ class Product:
         self.process: subprocess.Popen[str] | None = None
 
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "TEMPORAL_"))}
+        # MAKE…: what `make test` was given is not meant for a make that a test starts.
+        others = ("SLUICE_", "TEMPORAL_", "MAKE", "MFLAGS")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         return {
             **inherited,
             "SLUICE_HOME": str(self.home),

@@ -14,11 +14,11 @@ from runtime.laptop.waiting import StopFlag, wait_until
 from tests.runtime.product import ROOT, Product
 from tests.runtime.terminal import CTRL_C, CTRL_Z, Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 READY = "Ctrl-C stops it."
 # The virtual environment is the one that runs this test.
-MAKE_UP = ("make", "-f", str(ROOT / "Makefile"), "up", f"PY={sys.executable}", "INSTALLED=")
+MAKE_UP = ("make", "-f", str(ROOT / "Makefile"), "up", f"PY={sys.executable}", "INSTALLED=", "ARGS=")
 MAKE_UP_LINE = " ".join(MAKE_UP)
 
 Open = Callable[..., Terminal]
