@@ -17,6 +17,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from pydantic import AliasChoices
 from pydantic_core import PydanticUndefined
+from temporalio.workflow import _Definition
 
 import api.app  # noqa: F401  (loads every module that has errors)
 from api.assembly import assemble
@@ -39,6 +40,7 @@ from runtime.settings import LaptopSettings, Settings
 from storage.tables import metadata
 from tests.markdown import ROOT, anchors, blocks, documents, prose, table_under
 from workflows import names
+from workflows.profile_sync import ProfileSync
 
 README = ROOT / "README.md"
 OPERATING = ROOT / "docs" / "operating.md"
@@ -345,6 +347,9 @@ def test_names_in_temporal_are_those_of_the_code() -> None:
     assert rows["task queue"] == [names.TASK_QUEUE]
     assert rows["workflow id"] == [names.profile_sync_id("{destination_id}", "{profile_id}")]
     assert rows["search attributes"] == [key.name for key in names.SEARCH_ATTRIBUTES]
+    workflow = _Definition.must_from_class(ProfileSync)
+    assert set(rows["signals"]) == set(workflow.signals)
+    assert {*rows["query"]} == {name for name in workflow.queries if name and not name.startswith("__")}
 
 
 def test_every_decision_is_listed() -> None:
