@@ -7,9 +7,10 @@ from typing import Any, TypedDict
 
 from domain.objects import ROOT_FIELDS
 
-_NOT_CONTENT = frozenset(
-    {"updatedAt"}
-)  # says when something changed, not what; it would make every comparison a change
+# Whose profile it is and when it was written says nothing about what changed in it.
+_NOT_CONTENT = frozenset({"id", "userId", "createdAt", "updatedAt"})
+# What a profile that was never synced is compared with: the members that every profile has, empty.
+_NEVER_SYNCED: Mapping[str, Any] = {"properties": {}, "computedProperties": {}, "segments": []}
 
 
 class Change(TypedDict):
@@ -22,7 +23,9 @@ class Change(TypedDict):
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[Change]:
     """What changed, by path; objects are compared member by member, lists as a whole, and types as JSON has them."""
-    before = {name: value for name, value in (old or {}).items() if name not in _NOT_CONTENT}
+    if old is None:
+        old = {name: empty for name, empty in _NEVER_SYNCED.items() if name in new}
+    before = {name: value for name, value in old.items() if name not in _NOT_CONTENT}
     after = {name: value for name, value in new.items() if name not in _NOT_CONTENT}
     return _compare_objects("", before, after)
 

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
-from domain.errors import BadRequest, SluiceError
+from domain.errors import BadRequest, InvalidInput
 
 __all__ = ["AesGcmCodec", "PayloadKeyUnknown", "PayloadUnreadable", "decode_json", "encode_json"]
 
@@ -25,11 +25,11 @@ _KEY_ID = "encryption-key-id"
 _NONCE_BYTES = 12  # what GCM is specified for
 
 
-class PayloadKeyUnknown(SluiceError):
+class PayloadKeyUnknown(InvalidInput):
     code = "payload_key_unknown"
 
 
-class PayloadUnreadable(SluiceError):
+class PayloadUnreadable(InvalidInput):
     code = "payload_unreadable"
 
 

@@ -20,7 +20,8 @@ __all__ = ["configure_logging"]
 
 # They bring handlers of their own, or write a line for every request they make.
 _REROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "temporalio", "alembic", "sqlalchemy", "aiohttp", "httpx")
-_CHATTY = ("httpx", "httpcore", "aiohttp.access", "sqlalchemy.engine", "asyncio")
+# The API writes one line of its own for each request, without the path's ids.
+_CHATTY = ("uvicorn.access", "httpx", "httpcore", "aiohttp.access", "sqlalchemy.engine", "asyncio")
 _TEMPORAL_FIELDS = ("workflow_id", "run_id", "workflow_type", "activity_id", "activity_type", "attempt")
 
 

@@ -16,8 +16,8 @@ PUBLISH_SETTLES_SECONDS = 1.0
 _COUNT = text("""
 with taking as (
     select destination_id, number, published_at,
-        spec -> 'sources' ? '*' and exists (
-            select from jsonb_array_elements(spec -> 'mappings') m
+        spec::jsonb -> 'sources' ? '*' and exists (
+            select from jsonb_array_elements(spec::jsonb -> 'mappings') m
             where m ->> 'source' = 'profile' and coalesce(cast(m ->> 'enabled' as boolean), true)
         ) as takes
     from destination_revisions

@@ -69,10 +69,7 @@ where destination_id = :destination_id and profile_id = :profile_id
 _SETTLE = text("""
 update syncs set state = :state, reason = :reason, message = :message, first_change_at = null, due_at = null,
     next_attempt_at = null, watched = false, run_id = :run_id, updated_at = clock_timestamp(),
-    delivered_version = coalesce((
-        select min(delivered_version) from sync_mappings m
-        where m.destination_id = syncs.destination_id and m.profile_id = syncs.profile_id and m.status = 'delivered'
-    ), delivered_version)
+    delivered_version = case when :state = 'idle' then wanted_version else delivered_version end
 where destination_id = :destination_id and profile_id = :profile_id
 """)
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
 metadata = MetaData()
 
@@ -81,7 +81,8 @@ destination_revisions = Table(
     metadata,
     _destination_id(primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("spec", JSONB, nullable=False),
+    # Not jsonb, which forgets the order of members: people expect a body to be sent as they wrote it.
+    Column("spec", JSON, nullable=False),
     Column("note", Text),
     Column("published_at", _TIME, nullable=False),
     Column("published_by", Text),
@@ -91,7 +92,7 @@ destination_drafts = Table(
     "destination_drafts",
     metadata,
     _destination_id(primary_key=True),
-    Column("spec", JSONB, nullable=False),
+    Column("spec", JSON, nullable=False),
     Column("updated_at", _TIME, nullable=False),
 )
 

@@ -43,7 +43,7 @@ async def publish(database: Database, destination_id: str, spec: dict[str, Any])
             await connection.execute(
                 text(
                     "insert into destination_revisions (destination_id, number, spec) select :id,"
-                    " coalesce(max(number), 0) + 1, cast(:spec as jsonb) from destination_revisions"
+                    " coalesce(max(number), 0) + 1, cast(:spec as json) from destination_revisions"
                     " where destination_id = :id returning number"
                 ),
                 {"id": destination_id, "spec": checked.model_dump_json()},

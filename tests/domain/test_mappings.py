@@ -210,7 +210,6 @@ def test_differences_are_true_and_by_path() -> None:
 
 def test_without_an_old_state_everything_is_new() -> None:
     assert differences(None, {"id": "u", "email": None, "properties": {"a": {"b": 1}, "o": {}}}) == [
-        {"path": "id", "old": None, "new": "u"},
         {"path": "properties.a.b", "old": None, "new": 1},
         {"path": "properties.o", "old": None, "new": {}},
     ]

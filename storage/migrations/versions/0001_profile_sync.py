@@ -53,7 +53,7 @@ create index destinations_to_tell on destinations (id) where tell_epoch > told_e
 create table destination_revisions (
     destination_id text not null references destinations (id),
     number integer not null,
-    spec jsonb not null,
+    spec json not null,
     note text,
     published_at timestamptz not null default now(),
     published_by text,
@@ -62,7 +62,7 @@ create table destination_revisions (
 
 create table destination_drafts (
     destination_id text primary key references destinations (id),
-    spec jsonb not null,
+    spec json not null,
     updated_at timestamptz not null default now()
 );
 
