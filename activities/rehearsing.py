@@ -30,14 +30,16 @@ _TOO_SLOW = Explanation(
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """One mapping, up to the moment of sending. `request` is `prepared` as it may be shown; both None unless it matched.
+    """One mapping, up to the moment of sending. `request` is `prepared` as it may be shown; both None if nothing would be sent.
 
+    `matched`: the mapping takes it, even if no request could be made of it, which `explanation` then says.
     `changes`: what changed since this mapping's last delivery of the profile, None for events.
     """
 
     delivery_id: str
     mapping: MappingSpec
     explanation: Explanation
+    matched: bool = False
     changes: Sequence[Mapping[str, Any]] | None = None
     prepared: PreparedRequest | None = None
     request: dict[str, Any] | None = None
@@ -59,7 +61,9 @@ def rehearse(
             continue
         view = subject.scope(destination_id=destination_id, mapping_id=mapping_id, delivery_id=delivery_id)
         done.append(
-            _rehearsal(compiled, Rehearsal(delivery_id, mapping.mapping, _TOO_SLOW, view["changes"]), view, secrets)
+            _rehearsal(
+                compiled, Rehearsal(delivery_id, mapping.mapping, _TOO_SLOW, changes=view["changes"]), view, secrets
+            )
         )
     return done
 
@@ -71,6 +75,7 @@ def _rehearsal(
     explanation = explain(compiled, blank.mapping.id, view, now=now)
     if explanation.status != "matched":
         return replace(blank, explanation=explanation)
+    blank = replace(blank, matched=True)
     try:
         item = render_item(compiled, blank.mapping.id, view)
         if isinstance(secrets, SluiceError):

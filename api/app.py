@@ -10,23 +10,33 @@ import structlog
 from fastapi import FastAPI
 from temporalio.client import Client
 
+from activities.secrets import SecretsOf
+from activities.sending import Sending
+from activities.testing import Testing
 from api.admission import Admission
+from api.aside import Aside
 from api.assembly import assemble
 from api.auth import Authenticator
 from api.dispatcher import Dispatcher
 from api.limits import RequestLimits
 from api.links import WorkflowLinks
 from api.metrics import Metrics
+from api.places import Places
 from api.readiness import Check, Readiness, temporal_answers, worker_polls
+from api.rehearsals import Rehearsals
 from api.services import PayloadCodec, Services
+from api.subjects import Subjects
 from api.supervision import Supervised
+from connectors.addresses import AddressPolicy
 from connectors.catalog import Catalog, load_catalog
+from connectors.http import OutboundHttp
 from runtime.codec import AesGcmCodec, decode_json, encode_json
 from runtime.logging import configure_logging
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect
 from storage.credentials import Credentials
 from storage.database import Database
+from storage.declarations import Declarations
 from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
@@ -34,15 +44,20 @@ from storage.gauges import Gauges
 from storage.keys import Keys
 from storage.notifications import Notifications
 from storage.outbox import Outbox
+from storage.profile_samples import ProfileSamples
 from storage.profiles import Profiles
 from storage.publications import Publications
 from storage.reconciliation import Reconciliation
 from storage.secrets import SecretBox
 from storage.sync_views import SyncViews
 from storage.syncs import Syncs
+from storage.trials import Trials
 from workflows.names import TASK_QUEUE
 
 __all__ = ["build_services", "create_app"]
+
+CONCURRENT_TESTS = 16  # per process; each may hold eight connections for a minute
+TEST_RETRY_SECONDS = 5.0  # most destinations answer well within
 
 _log = structlog.get_logger("api.app")
 
@@ -70,13 +85,17 @@ def build_services(
     catalog: Catalog,
     links: WorkflowLinks,
     checks: dict[str, Check],
+    http: OutboundHttp,
     codec: PayloadCodec | None = None,
 ) -> Services:
-    """Everything the routes work with, over one database."""
+    """Everything the routes work with, over one database. `http` is what tests send through."""
     keys = Keys(database)
     credentials = Credentials(database, SecretBox(key_ring))
+    profiles, sync_views, aside = Profiles(database), SyncViews(database), Aside()
+    subjects = Subjects(profiles, sync_views)
     return Services(
         admission=Admission(catalog, credentials),
+        aside=aside,
         authenticator=Authenticator(keys),
         catalog=catalog,
         codec=codec,
@@ -86,18 +105,27 @@ def build_services(
         drafts=Drafts(database),
         keys=keys,
         links=links,
-        profiles=Profiles(database),
+        profiles=profiles,
+        profile_samples=ProfileSamples(database),
         publications=Publications(database),
         readiness=Readiness({"database": Gauges(database).reachable, **checks}),
         reconciliation=Reconciliation(database),
-        sync_views=SyncViews(database),
+        rehearsals=Rehearsals(Declarations(database), catalog, subjects, SecretsOf(credentials), aside),
+        subjects=subjects,
+        sync_views=sync_views,
         syncs=Syncs(database),
+        test_places=Places(
+            CONCURRENT_TESTS, full="too many tests are being sent", retry_after_seconds=TEST_RETRY_SECONDS
+        ),
+        testing=Testing(Trials(database), Sending(http)),
     )
 
 
 @asynccontextmanager
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    policy = AddressPolicy.of(settings.outbound_hosts, [str(network) for network in settings.outbound_networks])
+    http = OutboundHttp(policy)
     try:
         # Lazily: profiles are accepted while Temporal is away, and wait in their rows.
         client = await connect(settings, lazy=True)
@@ -106,12 +134,13 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
             "dispatcher", Dispatcher(outbox, Notifications(database), client, on_sent=metrics.signals_sent).run
         )
         metrics.watch(Gauges(database), outbox, dispatcher)
-        services = _services(settings, database, client, dispatcher)
+        services = _services(settings, database, client, dispatcher, http)
         await services.keys.bootstrap(settings.admin_key.get_secret_value() if settings.admin_key else None)
         await _reseal(services.credentials)
         async with _in_background(dispatcher):
             yield services
     finally:
+        await http.aclose()
         await database.close()
 
 
@@ -123,7 +152,9 @@ async def _reseal(credentials: Credentials) -> None:
         _log.error("credentials_unreadable", ids=resealed.unreadable, reason="their encryption key is not configured")
 
 
-def _services(settings: Settings, database: Database, client: Client, dispatcher: Supervised) -> Services:
+def _services(
+    settings: Settings, database: Database, client: Client, dispatcher: Supervised, http: OutboundHttp
+) -> Services:
     catalog = load_catalog()
     for complaint in catalog.problems:
         _log.warning("connector_not_usable", problem=complaint)
@@ -137,6 +168,7 @@ def _services(settings: Settings, database: Database, client: Client, dispatcher
             "worker": worker_polls(client, TASK_QUEUE),
             "dispatcher": dispatcher.check,
         },
+        http=http,
         codec=_codec(settings),
     )
 

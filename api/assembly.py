@@ -14,12 +14,15 @@ from api import (
     credentials,
     deliveries,
     destinations,
+    editors,
     health,
     keys,
     metrics,
+    previews,
     profiles,
     reconciliation,
 )
+from api.documentation import serve_documentation
 from api.limits import LimitRequests, RequestLimits
 from api.metrics import Metrics
 from api.openapi import document
@@ -31,6 +34,8 @@ from api.services import Services
 ROUTERS = (
     profiles.routes,
     destinations.routes,
+    previews.routes,
+    editors.routes,
     deliveries.routes,
     credentials.routes,
     connectors.routes,
@@ -52,11 +57,12 @@ def assemble(
     limits: RequestLimits | None = None,
 ) -> FastAPI:
     """Either with services, or with a lifespan that sets `app.state.services`."""
-    app = FastAPI(title="Sluice", version="1", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Sluice", version="1", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.metrics = metrics
     app.state.services = services
     for router in ROUTERS:
         app.include_router(router)
+    serve_documentation(app)
     answer_with_problems(app)
     app.add_middleware(KeepInnerSlashes)
     app.add_middleware(LimitRequests, limits=limits or RequestLimits())

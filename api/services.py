@@ -8,16 +8,22 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from activities.testing import Testing
 from api.admission import Admission
+from api.aside import Aside
 from api.auth import Authenticator
 from api.links import WorkflowLinks
+from api.places import Places
 from api.readiness import Readiness
+from api.rehearsals import Rehearsals
+from api.subjects import Subjects
 from connectors.catalog import Catalog
 from storage.credentials import Credentials
 from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
 from storage.keys import Keys
+from storage.profile_samples import ProfileSamples
 from storage.profiles import Profiles
 from storage.publications import Publications
 from storage.reconciliation import Reconciliation
@@ -37,6 +43,7 @@ class PayloadCodec:
 @dataclass(frozen=True, slots=True)
 class Services:
     admission: Admission
+    aside: Aside
     authenticator: Authenticator
     catalog: Catalog
     credentials: Credentials
@@ -46,11 +53,16 @@ class Services:
     keys: Keys
     links: WorkflowLinks
     profiles: Profiles
+    profile_samples: ProfileSamples
     publications: Publications
     readiness: Readiness
     reconciliation: Reconciliation
+    rehearsals: Rehearsals
+    subjects: Subjects
     sync_views: SyncViews
     syncs: Syncs
+    test_places: Places
+    testing: Testing
     codec: PayloadCodec | None = None
 
 

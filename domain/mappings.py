@@ -20,7 +20,17 @@ from domain.mapping_filters import EventFilter, UserFilter
 from domain.objects import Scope
 from domain.template_limits import LIMITS, Limits
 
-__all__ = ["CompiledMapping", "Inputs", "Mapping", "Refusal", "compile_mapping", "differences"]
+__all__ = [
+    "AnyBody",
+    "CompiledMapping",
+    "Inputs",
+    "Mapping",
+    "Refusal",
+    "Rendered",
+    "compile_body_or_inputs",
+    "compile_mapping",
+    "differences",
+]
 
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 CONDITION_SOURCES = ("profile", "user", "event")
@@ -139,7 +149,7 @@ def compile_mapping(mapping: Mapping, *, path: str = "", limits: Limits = LIMITS
     return CompiledMapping(
         mapping,
         _compile_condition(mapping.condition, f"{prefix}condition"),
-        _compile_body(mapping.body, f"{prefix}body", limits),
+        compile_body_or_inputs(mapping.body, f"{prefix}body", limits),
     )
 
 
@@ -152,7 +162,10 @@ def _compile_condition(text: str | None, path: str) -> Condition | None:
         raise ConditionSyntaxError(error.message, error.line, error.column, path=path) from error
 
 
-def _compile_body(body: Body | Inputs | None, path: str, limits: Limits) -> Callable[[Scope], Rendered]:
+def compile_body_or_inputs(
+    body: Body | Inputs | None, path: str, limits: Limits = LIMITS
+) -> Callable[[Scope], Rendered]:
+    """What renders it, raising RenderError; TemplateSyntaxError with the place below `path`."""
     if body is None:
         return lambda _: None
     if isinstance(body, Inputs):

@@ -13,7 +13,7 @@ from domain.errors import NotFound
 from domain.syncs import SyncState
 from storage.database import Database
 from storage.destinations import HELD_SYNCS
-from storage.tables import destinations, profiles, syncs
+from storage.tables import destinations, profiles, sync_mappings, syncs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ class SyncViews:
                 raise NotFound(f"there is no profile {profile_id!r}")
             rows = (await connection.execute(_QUERY.where(syncs.c.profile_id == profile_id))).mappings().all()
         return [SyncView(**row) for row in rows]
+
+    async def delivered_users(self, destination_id: str, profile_id: str) -> dict[str, dict[str, Any] | None]:
+        """The profile as each mapping last delivered it, by mapping id; None for one that never did."""
+        query = select(sync_mappings.c.mapping_id, sync_mappings.c.delivered_user).where(
+            sync_mappings.c.destination_id == destination_id, sync_mappings.c.profile_id == profile_id
+        )
+        async with self._database.statement() as connection:
+            return {row.mapping_id: row.delivered_user for row in await connection.execute(query)}
 
 
 def _query() -> Select[Any]:

@@ -16,7 +16,9 @@ from api.assembly import assemble
 from api.links import WorkflowLinks
 from api.metrics import Metrics
 from api.services import PayloadCodec, Services
+from connectors.addresses import AddressPolicy
 from connectors.catalog import load_catalog
+from connectors.http import OutboundHttp
 from runtime.codec import AesGcmCodec, decode_json, encode_json
 from storage.database import Database
 from storage.gauges import Gauges
@@ -69,6 +71,7 @@ def services_over(database: Database, **options: Any) -> Services:
         "links": WorkflowLinks("http://temporal.example:8233", "default"),
         "checks": {},
         "codec": payload_codec(),
+        "http": OutboundHttp(),
     }
     return build_services(database, **{**defaults, **options})
 
@@ -79,13 +82,15 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture
 async def api(database: Database) -> AsyncIterator[Api]:
-    services = services_over(database)
+    # Only what listens on this machine is allowed, as in `make up`.
+    http = OutboundHttp(AddressPolicy.of(networks=["127.0.0.0/8"]))
+    services = services_over(database, http=http)
     metrics = Metrics()
     metrics.watch(Gauges(database), Outbox(database), None)
     app = assemble(metrics=metrics, services=services)
     keys = {scope: (await services.keys.create(scope, [scope])).secret for scope in ("ingest", "operate", "admin")}
-    async with client_of(app) as http:
-        yield Api(app, http, services, keys)
+    async with http, client_of(app) as client:
+        yield Api(app, client, services, keys)
 
 
 A_MAPPING: dict[str, Any] = {
