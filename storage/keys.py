@@ -22,6 +22,7 @@ KEY_PREFIX = "sluice_"  # lets secret scanners and people recognise a leaked one
 KEY_BYTES = 32
 SHOWN_CHARS = len(KEY_PREFIX) + 6  # enough to tell keys apart; 36 of 256 bits given away
 BOOTSTRAP_ID = "00000000-0000-7000-8000-000000000000"  # the key of the configuration has a fixed place
+BOOTSTRAP_LOCK = 7_367_824  # an arbitrary but fixed number
 BOOTSTRAP_NAME = "configured admin key"
 
 
@@ -98,6 +99,8 @@ class Keys:
     async def bootstrap(self, secret: str | None) -> None:
         """Make `secret` the one admin key of the configuration; the one before it, if another, stops working."""
         async with self._database.transaction() as connection:
+            # Two replicas would conflict on the id or on the hash, whichever is seen first; only one can be handled.
+            await connection.execute(select(func.pg_advisory_xact_lock(BOOTSTRAP_LOCK)))
             if secret is None:
                 revoked = update(api_keys).where(api_keys.c.id == BOOTSTRAP_ID, api_keys.c.revoked_at.is_(None))
                 await connection.execute(revoked.values(revoked_at=func.now()))
