@@ -81,7 +81,7 @@ class Crash:
             loop = asyncio.get_running_loop()
             killed, at = kill(), loop.time()
             self._killed.set()
-            restart()
+            await asyncio.to_thread(restart)  # the receiver goes on meanwhile
             back = asyncio.create_task(self._until_back(killed, at))
             await services.change_all(self.profiles[1::2], n=AFTER)
             await asyncio.gather(back, *(self._until_delivered(stage, at) for stage in self.stages.values()))

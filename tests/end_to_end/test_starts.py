@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,18 +36,18 @@ async def test_what_was_accepted_before_ctrl_c_is_delivered_by_the_next_start(
         debounce = {"quiet_seconds": 3, "max_wait_seconds": 3}
         await services.publish("slow-crm", f"{receiver.url}/slow", debounce=debounce)
         await services.change("grace", n=1)
-    assert fresh.interrupt() == 0
+    assert await asyncio.to_thread(fresh.interrupt) == 0
     assert fresh.processes() == []
 
     fresh.environment["SLUICE_READY_SECONDS"] = "30"  # it gives up, and fails, when it is not ready by then
-    fresh.start()
+    await asyncio.to_thread(fresh.start)
     assert fresh.admin_key == key
     async with Services(fresh.api_url, key) as services:
         await eventually(lambda: _delivered(services, "slow-crm", "grace"), what="the change made before Ctrl-C")
         assert await _delivered(services, "crm", "ada")
         await services.change("ada", n=2)
         await eventually(lambda: _reached(receiver, "/slow", "ada", 2), what="a change made after the second start")
-    assert fresh.interrupt() == 0
+    assert await asyncio.to_thread(fresh.interrupt) == 0
     assert fresh.processes() == []
 
 
