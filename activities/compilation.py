@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.base import Connector
 from connectors.validation import validated
 from domain.conditions import Condition, parse
 from domain.destinations import DestinationSpec
 from domain.errors import ConditionSyntaxError, ErrorDetail, InvalidInput
-from domain.mappings import CONDITION_SOURCES, CompiledMapping, compile_mapping
+from domain.mappings import CONDITION_SOURCES, CompiledMapping, Inputs, compile_mapping
 from domain.mappings import Mapping as MappingSpec
 from domain.objects import Scope
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +42,63 @@ class CompiledDestination:
 def compile_destination(spec: DestinationSpec, connector: Connector) -> CompiledDestination:
     """Raises InvalidInput that names every mistake at once, each with its path, line and column."""
     mistakes: list[ErrorDetail] = []
-    settings = None
-    try:
-        settings = validated(connector.definition.settings, spec.settings, path="settings")
-    except InvalidInput as error:
-        mistakes.extend(error.details)
-    prerequisite = _prerequisite(spec, mistakes)
+    settings = _attempted(mistakes, lambda: validated(connector.definition.settings, spec.settings, path="settings"))
+    prerequisite = _attempted(mistakes, lambda: _prerequisite(spec))
     mappings: dict[str, CompiledMapping] = {}
     for index, mapping in enumerate(spec.mappings):
-        try:
-            _check_action(mapping, connector, f"mappings.{index}")
+        found = _mistakes(mapping, connector, f"mappings.{index}")
+        mistakes.extend(found)
+        if not found:
             mappings[mapping.id] = compile_mapping(mapping, path=f"mappings.{index}")
-        except InvalidInput as error:
-            mistakes.extend(error.details)
     if mistakes:
         first = mistakes[0]
         raise InvalidInput(f"{first.path}: {first.message}", details=mistakes)
     return CompiledDestination(spec, connector, settings, prerequisite, mappings)
 
 
-def _prerequisite(spec: DestinationSpec, mistakes: list[ErrorDetail]) -> Condition | None:
+def _attempted(mistakes: list[ErrorDetail], work: Callable[[], T]) -> T | None:
+    try:
+        return work()
+    except InvalidInput as error:
+        mistakes.extend(error.details)
+        return None
+
+
+def _prerequisite(spec: DestinationSpec) -> Condition | None:
     if not spec.prerequisite or not spec.prerequisite.strip():
         return None
     try:
         return parse(spec.prerequisite, sources=CONDITION_SOURCES)
     except ConditionSyntaxError as error:
-        mistakes.append(ErrorDetail("prerequisite", error.message, error.line, error.column))
-        return None
+        raise ConditionSyntaxError(error.message, error.line, error.column, path="prerequisite") from error
+
+
+def _mistakes(mapping: MappingSpec, connector: Connector, path: str) -> list[ErrorDetail]:
+    """All of them: the condition's and the body's are independent of each other."""
+    mistakes: list[ErrorDetail] = []
+    _attempted(mistakes, lambda: _check_action(mapping, connector, path))
+    for half in ({"body": None}, {"condition": None}):
+        part = mapping.model_copy(update=half)
+        _attempted(mistakes, lambda part=part: compile_mapping(part, path=path))  # type: ignore[misc]
+    return mistakes
 
 
 def _check_action(mapping: MappingSpec, connector: Connector, path: str) -> None:
-    if connector.definition.action(mapping.action) is None:
+    action = connector.definition.action(mapping.action)
+    if action is None:
         known = ", ".join(action.slug for action in connector.definition.actions)
-        message = f"the connector has no action {mapping.action!r}; there is {known}"
-        raise InvalidInput(message, details=[ErrorDetail(f"{path}.action", message)])
+        raise _mistake(f"{path}.action", f"the connector has no action {mapping.action!r}; there is {known}")
+    if not isinstance(mapping.body, Inputs):
+        return
+    if action.inputs is None:
+        raise _mistake(f"{path}.body.inputs", f"the action {action.slug!r} takes a body, no named inputs")
+    unknown = sorted(mapping.body.inputs.keys() - action.inputs.model_fields.keys())
+    if unknown:
+        known = ", ".join(action.inputs.model_fields)
+        raise _mistake(
+            f"{path}.body.inputs.{unknown[0]}", f"the action {action.slug!r} has no such input; there is {known}"
+        )
+
+
+def _mistake(path: str, message: str) -> InvalidInput:
+    return InvalidInput(message, details=[ErrorDetail(path, message)])
