@@ -17,6 +17,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.attempting import Attempting
 from activities.deliver import Deliver
+from activities.metering import Metering
 from activities.prepare import Prepare
 from activities.published import PublishedDestinations
 from activities.secrets import SecretsOf
@@ -45,7 +46,13 @@ _log = structlog.get_logger("worker")
 
 
 def make_worker(
-    client: Client, settings: Settings, database: Database, http: OutboundHttp, *, sandboxed: bool = False
+    client: Client,
+    settings: Settings,
+    database: Database,
+    http: OutboundHttp,
+    *,
+    metering: Metering | None = None,
+    sandboxed: bool = False,
 ) -> Worker:
     """The sandbox proves workflow code deterministic, which tests and replays do; per sync it costs as much as all else here."""
     catalog = load_catalog()
@@ -53,7 +60,7 @@ def make_worker(
         _log.error("connector_package_unusable", problem=problem)
     published = PublishedDestinations(Revisions(database), catalog)
     secrets = SecretsOf(Credentials(database, SecretBox(settings.encryption_key_ring)))
-    deliver = Deliver(Attempting(Attempts(database), published, secrets, Sending(http)))
+    deliver = Deliver(Attempting(Attempts(database), published, secrets, Sending(http), metering))
     prepare = Prepare(Syncs(database), published)
     return Worker(
         client,
@@ -81,13 +88,14 @@ def sandbox() -> SandboxedWorkflowRunner:
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Until `stopping` is set; then no new work is taken and what has begun is finished."""
     async with AsyncExitStack() as stack:
-        client = await connect(settings, runtime=worker_runtime(settings))
+        runtime = worker_runtime(settings)
+        client = await connect(settings, runtime=runtime)
         await register_search_attributes(client, [key.name for key in names.SEARCH_ATTRIBUTES])
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
         policy = AddressPolicy.of(settings.outbound_hosts, [str(network) for network in settings.outbound_networks])
         http = await stack.enter_async_context(OutboundHttp(policy))
-        worker = make_worker(client, settings, database, http)
+        worker = make_worker(client, settings, database, http, metering=Metering(runtime.metric_meter))
         running = asyncio.create_task(worker.run())
         _log.info("worker_started", task_queue=names.TASK_QUEUE, namespace=client.namespace)
         await _first(running, asyncio.create_task(stopping.wait()))

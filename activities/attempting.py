@@ -12,6 +12,7 @@ from activities.building import render_item
 from activities.compilation import CompiledDestination
 from activities.explaining import explain, failure
 from activities.messages import AttemptResult
+from activities.metering import Metering
 from activities.published import PublishedDestinations
 from activities.secrets import SecretsOf
 from activities.sending import Exchange, Sending
@@ -23,9 +24,8 @@ from storage.attempts import Attempts, Begun, Ended, NotBegun
 
 # A worker that was stopped for longer between reading a profile and sending it might overtake a newer attempt elsewhere.
 MAX_STALE_SECONDS = 10.0
-RECORDING_TRIES = (
-    20  # with the pause below about half a minute: a database restart, well within the activity's own timeout
-)
+# With the pause below about half a minute: a database restart, well within the activity's own timeout.
+RECORDING_TRIES = 20
 RECORDING_PAUSE_SECONDS = 1.5
 
 _log = structlog.get_logger("activities.attempt")
@@ -33,12 +33,18 @@ _log = structlog.get_logger("activities.attempt")
 
 class Attempting:
     def __init__(
-        self, attempts: Attempts, published: PublishedDestinations, secrets: SecretsOf, sending: Sending
+        self,
+        attempts: Attempts,
+        published: PublishedDestinations,
+        secrets: SecretsOf,
+        sending: Sending,
+        metering: Metering | None = None,
     ) -> None:
         self._attempts = attempts
         self._published = published
         self._secrets = secrets
         self._sending = sending
+        self._metering = metering or Metering()
 
     async def attempt(self, delivery_id: str, *, workflow_id: str, run_id: str, only: bool = False) -> AttemptResult:
         """Make one attempt, if one may be made now. Raises Unavailable when the database is away; nothing is lost by it."""
@@ -47,6 +53,7 @@ class Attempting:
             return _not_begun(begun)
         ended = await self._make(begun, time.monotonic())
         settled = await self._record(begun, ended, only)
+        self._metering.attempted(begun, ended)
         _report(begun, ended)
         return AttemptResult.model_validate(
             {
