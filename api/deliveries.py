@@ -18,6 +18,7 @@ from api.services import Services, ServicesDep
 from domain.deliveries import DeliveryKind, DeliveryStatus
 from domain.destinations import Slug
 from domain.profiles import MAX_ID_LENGTH
+from domain.reasons import held_words, words
 from storage.deliveries import Attempt, Delivery, DeliveryDetail, DeliveryFilter
 
 # Near the ends of Python's calendar a change of time zone overflows.
@@ -116,7 +117,10 @@ def _summary(delivery: Delivery, services: Services) -> dict[str, Any]:
     shown = {name: getattr(delivery, name) for name in DeliverySummary.model_fields if hasattr(delivery, name)}
     workflow_id = delivery.workflow_id
     workflow = services.links.link(workflow_id, delivery.run_id) if workflow_id else None
-    return {**shown, "attempt_count": delivery.attempts, "workflow": workflow}
+    message = words(delivery.reason, delivery.message)
+    if delivery.status == DeliveryStatus.HELD:  # a pause ends every back-off: resuming sends at once
+        shown["next_attempt_at"], message = None, held_words(last_error=delivery.message)
+    return {**shown, "message": message, "attempt_count": delivery.attempts, "workflow": workflow}
 
 
 def _detail(detail: DeliveryDetail, services: Services) -> DeliveryAnswer:

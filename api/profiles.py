@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,9 @@ from api.routing import router
 from api.services import Services, ServicesDep
 from domain.errors import NotFound, TooLarge
 from domain.profiles import MAX_DOCUMENT_BYTES, Profile, ProfilePatch
+from domain.reasons import words
+from domain.sync_explanations import MappingState
+from domain.syncs import SyncState
 from storage.profiles import ProfileChange
 from storage.sync_views import SyncView
 from workflows.names import profile_sync_id
@@ -59,15 +63,34 @@ class DeletedProfile(BaseModel):
     deleted: bool = True
 
 
+class MappingSync(BaseModel):
+    """One mapping's newest delivery of the profile."""
+
+    mapping_id: str
+    status: str
+    reason: str | None
+    message: str | None
+    delivery_id: str | None
+    delivered_version: int | None
+    next_attempt_at: datetime | None
+
+
 class SyncAnswer(BaseModel):
+    """`reason` and `message` say why, in the words of deliveries and previews; the two times say when."""
+
     destination_id: str
     state: str = Field(description="idle, waiting, held, delivering, retrying, failed, skipped or discarded")
     reason: str | None
     message: str | None
     wanted_version: int
     delivered_version: int | None
-    due_at: datetime | None
-    next_attempt_at: datetime | None
+    due_at: datetime | None = Field(
+        description="when the last change goes out, if none follows it; while held, not before then"
+    )
+    next_attempt_at: datetime | None = Field(
+        description="of what failed and is tried again; null while held, since resuming sends it at once"
+    )
+    mappings: list[MappingSync] = Field(description="of those that have had anything to deliver or to refuse")
     workflow: WorkflowLink
 
 
@@ -148,5 +171,18 @@ def _profile(profile: Profile) -> ProfileAnswer:
 
 def _sync(view: SyncView, services: Services) -> SyncAnswer:
     workflow_id = profile_sync_id(view.destination_id, view.profile_id)
-    shown = {name: getattr(view, name) for name in SyncAnswer.model_fields if hasattr(view, name)}
-    return SyncAnswer(**shown, workflow=services.links.link(workflow_id, view.run_id))
+    return SyncAnswer(
+        destination_id=view.destination_id,
+        wanted_version=view.wanted_version,
+        delivered_version=view.delivered_version,
+        **asdict(view.explanation),
+        mappings=[_mapping(each, view) for each in view.mappings],
+        workflow=services.links.link(workflow_id, view.run_id),
+    )
+
+
+def _mapping(mapping: MappingState, view: SyncView) -> MappingSync:
+    shown = {**asdict(mapping), "message": words(mapping.reason, mapping.message)}
+    if view.explanation.state == SyncState.HELD:
+        shown["next_attempt_at"] = None
+    return MappingSync(**shown)

@@ -18,7 +18,9 @@ where s.state in ('waiting', 'delivering', 'retrying')
 group by 1, 2
 """)
 
-_FAILED = text("select destination_id, count(*) as failed from deliveries where status = 'failed' and kind <> 'test' group by 1")
+_FAILED = text(
+    "select destination_id, count(*) as failed from deliveries where status = 'failed' and kind <> 'test' group by 1"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -405,16 +405,10 @@ class TestTest:
         (shown,) = (await sent(api, {"profile_id": "ada"}))["mappings"]
         assert (shown["status"], shown["reason"], shown["response"]) == ("failed", "address_refused", None)
 
-    async def test_tests_count_in_no_sync_no_reconciliation_and_no_alarm(
-        self, api: Api, database: Database, receiver: Receiver
-    ) -> None:
+    async def test_tests_count_in_no_sync_no_reconciliation_and_no_alarm(self, api: Api, receiver: Receiver) -> None:
         await made(api, **secretly(receiver))
         receiver.script = lambda _: Answer(500)
         await sent(api, {"call": {"type": "identify", "userId": "ada"}})
-        await rows(
-            database,
-            "update destination_revisions set spec = cast(jsonb_set(cast(spec as jsonb), '{mappings,0,source}', '\"profile\"') as json) returning 1",
-        )
         await api.call("PATCH", "/v1/profiles/eve", {"email": "eve@example.com"})
         await sent(api, {"profile_id": "eve"})
         assert len(receiver.requests) == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from storage.database import Database
 from tests.api.conftest import Api, a_destination
+from tests.storage.builders import a_delivery, a_sync, rows
 
 
 async def test_a_patch_makes_merges_and_removes(api: Api) -> None:
@@ -94,6 +97,69 @@ async def test_a_patch_is_refused_with_the_path_at_fault(api: Api, body: Any, pa
     assert answer.status_code == 422
     assert path in [error["path"] for error in answer.json()["errors"]]
     assert (await api.call("GET", "/v1/profiles/ada")).status_code == 404
+
+
+async def test_a_sync_says_why_it_waits_and_when_it_goes_on(api: Api) -> None:
+    await api.post("/v1/destinations", a_destination(), status=201)
+    await api.post("/v1/destinations/crm/publish")
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com"})
+    (waiting,) = (await api.get("/v1/profiles/ada/syncs"))["data"]
+    assert (waiting["state"], waiting["reason"], waiting["message"]) == (
+        "waiting",
+        "debouncing",
+        "waits for the changes to settle",
+    )
+    assert waiting["due_at"] is not None
+    await api.post("/v1/destinations/crm/pause", {"reason": "maintenance"})
+    (held,) = (await api.get("/v1/profiles/ada/syncs"))["data"]
+    assert (held["state"], held["reason"], held["message"]) == (
+        "held",
+        "paused",
+        "the destination is paused: maintenance",
+    )
+    assert (held["due_at"], held["next_attempt_at"]) == (waiting["due_at"], None)
+
+
+async def test_a_sync_shows_each_mapping_and_the_earliest_next_attempt(api: Api, database: Database) -> None:
+    await api.post("/v1/destinations", a_destination(), status=201)
+    await api.post("/v1/destinations/crm/publish")
+    await api.call("PATCH", "/v1/profiles/ada", {"email": "a@example.com"})
+    for mapping, status, reason, at in (
+        ("contact", "retrying", "http_503", "2030-01-02T00:00:00+00:00"),
+        ("early", "retrying", "http_500", "2030-01-01T00:00:00+00:00"),
+        ("other", "skipped", "condition", None),
+    ):
+        delivery = await a_delivery(
+            database,
+            mapping_id=mapping,
+            status=status,
+            reason=reason,
+            message=f"why {mapping}",
+            next_attempt_at=datetime.fromisoformat(at) if at else None,
+        )
+        await rows(
+            database,
+            "insert into sync_mappings (destination_id, profile_id, mapping_id, settled_version, delivery_id, status)"
+            " values ('crm', 'ada', :mapping, 0, :id, :status) returning 1",
+            mapping=mapping,
+            id=delivery,
+            status=status,
+        )
+    await a_sync(database, "crm", "ada", state="delivering", reason=None)
+    (sync,) = (await api.get("/v1/profiles/ada/syncs"))["data"]
+    assert (sync["state"], sync["reason"], sync["message"]) == ("retrying", "http_500", "why early")
+    assert sync["next_attempt_at"] == "2030-01-01T00:00:00Z"
+    assert {each["mapping_id"]: (each["status"], each["message"]) for each in sync["mappings"]} == {
+        "contact": ("retrying", "why contact"),
+        "early": ("retrying", "why early"),
+        "other": ("skipped", "why other"),
+    }
+    await api.post("/v1/destinations/crm/pause")
+    (held,) = (await api.get("/v1/profiles/ada/syncs"))["data"]
+    assert (held["state"], held["message"]) == ("held", "the destination is paused; the last attempt: why early")
+    assert [each["next_attempt_at"] for each in [held, *held["mappings"]]] == [None] * 4
+    listed = (await api.get("/v1/deliveries", params={"status": "held"}))["data"]
+    assert {(each["reason"], each["next_attempt_at"]) for each in listed} == {("paused", None)}
 
 
 async def test_syncs_of_a_profile_that_never_was_are_not_found(api: Api) -> None:
