@@ -60,8 +60,6 @@ class Bench:
 
     def cpu_seconds(self) -> float:
         """CPU time so far of everything that takes part: servers, workers and this process."""
-        if os.environ.get("DBG"):
-            print([round(sum(sum(p.cpu_times()[:2]) for p in (root, *root.children(recursive=True))),2) for root in self.processes], round(time.process_time(),2))
         everyone = [process for root in self.processes for process in (root, *root.children(recursive=True))]
         return sum(sum(process.cpu_times()[:2]) for process in everyone) + time.process_time()
 

@@ -14,7 +14,6 @@ from typing import Any
 from domain.deliveries import OPEN, DeliveryStatus, Reason
 from domain.profiles import Profile
 
-
 # A timer of Temporal's may fire a little early; for so little nobody sets another one.
 DUE_SLACK_SECONDS = 0.05
 

@@ -20,9 +20,9 @@ from pydantic_core import PydanticUndefined
 from temporalio.workflow import _Definition
 
 import api.app  # noqa: F401  (loads every module that has errors)
+from activities.metering import ATTEMPT_SECONDS, ATTEMPTS
 from api.assembly import assemble
 from api.auth import Scope
-from activities.metering import ATTEMPT_SECONDS, ATTEMPTS
 from api.metrics import Metrics
 from connectors.catalog import load_catalog
 from connectors.messages import OutboundResponse

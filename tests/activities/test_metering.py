@@ -15,7 +15,8 @@ from runtime.laptop.ports import free_port
 def test_attempts_are_counted_beside_the_sdks_own_figures() -> None:
     port = free_port()
     metrics = PrometheusConfig(bind_address=f"127.0.0.1:{port}", durations_as_seconds=True, unit_suffix=True)
-    metering = Metering(Runtime(telemetry=TelemetryConfig(metrics=metrics)).metric_meter)
+    runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))  # its endpoint ends with it
+    metering = Metering(runtime.metric_meter)
     begun: Any = SimpleNamespace(destination_id="crm")
     for outcome, duration in (("delivered", 12.0), ("delivered", 13.0), ("skipped", None)):
         ended: Any = SimpleNamespace(outcome=outcome, duration_ms=duration)
