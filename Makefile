@@ -8,8 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 p
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-# The tests' PostgreSQL wheel warns, when imported, about a folder that they do not use.
-PYTEST := $(PY) -m pytest -W "ignore:XDG_RUNTIME_DIR is not set"
+PYTEST := $(PY) -m pytest
 LOCK := $(PY) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 help: ## show this list

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ from runtime.settings import LaptopSettings, load_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when everything was shown, 1 with a message when it could not be."""
     options = _parser().parse_args(arguments)
+    # A script's background job inherits SIGINT ignored; whoever sends it still means us to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if options.receive is not None:
             print_what_arrives(options.receive, options.answer)

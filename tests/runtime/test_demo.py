@@ -116,7 +116,10 @@ def test_the_receiver_alone_prints_what_arrives_until_it_is_stopped() -> None:
             assert connection.getresponse().status == 503
         assert receiver.stdout.readline() == '503 /contacts {"id": "ada"}\n'
         receiver.send_signal(signal.SIGINT)
-        assert receiver.wait(timeout=30) == 0
+        try:
+            assert receiver.wait(timeout=30) == 0
+        finally:
+            receiver.kill()
 
 
 def test_a_receiver_whose_port_is_in_use_says_so() -> None:
