@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,7 @@ from fastapi import Body as RequestBody
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from activities.explaining import failure
+from activities.subjects import Subject
 from api.auth import requires
 from api.parameters import Text
 from api.preview_bodies import FaultAnswer
@@ -150,11 +152,11 @@ async def validate_condition(body: ValidateCondition, services: ServicesDep) -> 
 async def render_template(body: Annotated[RenderTemplate, RequestBody()], services: ServicesDep) -> RenderedTemplate:
     """What a template makes of a call, a stored event or a stored profile; a mistake in it is `error`, with its position."""
     subject = await services.subjects.find(body)
+    return await services.aside.run(lambda: _rendered(body, subject))
+
+
+def _rendered(body: RenderTemplate, subject: Subject) -> RenderedTemplate:
     view = subject.scope(destination_id="preview", mapping_id="preview", delivery_id="preview")
-    return await services.aside.run(lambda: _rendered(body, view))
-
-
-def _rendered(body: RenderTemplate, view: Scope) -> RenderedTemplate:
     try:
         value = _renderer(body)(view)
     except TemplateSyntaxError as error:
@@ -166,11 +168,20 @@ def _rendered(body: RenderTemplate, view: Scope) -> RenderedTemplate:
         fault_of = FaultAnswer.of(failure(error))
         return RenderedTemplate(value=None, content=None, content_type=None, query=[], error=fault_of)
     if not isinstance(value, RenderedBody):
-        return RenderedTemplate(value=value, content=None, content_type=None, query=[], error=None)
+        return RenderedTemplate(value=_showable(value), content=None, content_type=None, query=[], error=None)
     content = None if value.content is None else value.content.decode(errors="replace")
     return RenderedTemplate(
-        value=value.value, content=content, content_type=value.content_type, query=list(value.query), error=None
+        value=_showable(value.value),
+        content=content,
+        content_type=value.content_type,
+        query=_showable(value.query),
+        error=None,
     )
+
+
+def _showable(value: Any) -> Any:
+    """Half a surrogate pair, which a template may write as an escape, cannot be in our answer's UTF-8."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def _renderer(body: RenderTemplate) -> Callable[[Scope], Rendered | Any]:

@@ -142,6 +142,10 @@ class TestTemplates:
         header = await rendered(api, template="a{{ '\n' }}b", **{"as": "header"})
         assert header["error"]["code"] == "render_error"
 
+    async def test_half_a_surrogate_pair_is_shown_as_what_utf_8_can_hold(self, api: Api) -> None:
+        answer = await rendered(api, body={"format": "json_text", "template": '{"a": "x\\ud800"}'})
+        assert (answer["value"], answer["error"]) == ({"a": "x?"}, None)
+
     async def test_a_template_stays_within_its_limits(self, api: Api) -> None:
         answer = await rendered(api, template="{% for i in (1..100000) %}x{% endfor %}")
         assert answer["error"]["code"] == "render_error"
