@@ -84,7 +84,9 @@ class Bench:
 
         async def one(number: int) -> None:
             async with places:
-                await self.profiles.patch(f"{label}-{number}", {"email": f"{number}@example.com", "properties": {"n": 1}})
+                await self.profiles.patch(
+                    f"{label}-{number}", {"email": f"{number}@example.com", "properties": {"n": 1}}
+                )
 
         self.sink.expect(count)
         started = time.perf_counter()
@@ -112,7 +114,9 @@ class Bench:
 
 
 def _process(*argv: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, *argv], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, *argv], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
 
 
 @asynccontextmanager

@@ -91,4 +91,6 @@ def test_deliver_now_skips_the_debounce() -> None:
 
 
 def test_without_a_mapping_it_is_skipped() -> None:
-    assert decide(facts(), [], ()) == Settle(SyncState.SKIPPED, "no_mapping", "no enabled mapping takes profile changes")
+    assert decide(facts(), [], ()) == Settle(
+        SyncState.SKIPPED, "no_mapping", "no enabled mapping takes profile changes"
+    )

@@ -315,7 +315,6 @@ class TestMappings:
         await eventually(skipped)
         assert len(receiver.requests) == 1
 
-
     async def test_a_mapping_removed_long_ago_does_not_count(self, sluice: Product, receiver: Receiver) -> None:
         await publish(sluice.database, "crm", a_spec(receiver.url, mappings=[a_mapping(id="old"), a_mapping()]))
         await _change(sluice, 1)

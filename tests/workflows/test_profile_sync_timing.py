@@ -108,7 +108,9 @@ DELIVERED = Plan(settled=Settled(state="idle"))
 
 
 @asynccontextmanager
-async def running(environment: WorkflowEnvironment, script: Script, name: str) -> AsyncIterator[WorkflowHandle[Any, Any]]:
+async def running(
+    environment: WorkflowEnvironment, script: Script, name: str
+) -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with Worker(
         environment.client,
         task_queue=name,
