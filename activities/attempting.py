@@ -16,6 +16,7 @@ from activities.metering import Metering
 from activities.published import PublishedDestinations
 from activities.secrets import SecretsOf
 from activities.sending import Exchange, Sending
+from connectors.outcomes import may_have_arrived
 from domain.deliveries import AttemptOutcome, DeliveryStatus, Reason
 from domain.errors import SluiceError, Unavailable
 from domain.mappings import differences
@@ -99,7 +100,7 @@ def _not_begun(why: NotBegun | None) -> AttemptResult:
     if why is None or why.destination_deleted or why.profile_deleted:
         return AttemptResult(status="gone")
     if why.status in ("queued", "delivering", "retrying"):
-        return AttemptResult(status="paused")
+        return AttemptResult(status="paused" if why.paused else "gone")
     return AttemptResult.model_validate({"status": why.status, "code": why.reason, "message": why.message})
 
 
@@ -162,6 +163,7 @@ def _ended(exchange: Exchange, compiled: CompiledDestination, begun: Begun) -> E
         duration_ms=exchange.duration_ms,
         request=exchange.request,
         response=exchange.response,
+        may_have_arrived=may_have_arrived(exchange.outcome, exchange.response),
     )
 
 

@@ -21,10 +21,11 @@ from domain.errors import DeliveryError, SluiceError
 from domain.mappings import Mapping as MappingSpec
 from domain.objects import Scope
 
+PREVIEW_TIMEOUT = "preview_timeout"
 REHEARSAL_SECONDS = 10.0  # of one core, for all mappings together; a usual one takes well under a millisecond
 
 _TOO_SLOW = Explanation(
-    "failed", "preview_timeout", f"the mappings before this one took more than {REHEARSAL_SECONDS:g} seconds"
+    "failed", PREVIEW_TIMEOUT, f"the mappings before this one took more than {REHEARSAL_SECONDS:g} seconds"
 )
 
 
@@ -59,7 +60,12 @@ def rehearse(
         if time.monotonic() > deadline:
             done.append(Rehearsal(delivery_id, mapping.mapping, _TOO_SLOW))
             continue
-        view = subject.scope(destination_id=destination_id, mapping_id=mapping_id, delivery_id=delivery_id)
+        view = subject.scope(
+            destination_id=destination_id,
+            mapping_id=mapping_id,
+            delivery_id=delivery_id,
+            source=mapping.mapping.source,
+        )
         done.append(
             _rehearsal(
                 compiled, Rehearsal(delivery_id, mapping.mapping, _TOO_SLOW, changes=view["changes"]), view, secrets

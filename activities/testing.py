@@ -22,6 +22,7 @@ from storage.attempts import Ended
 from storage.declarations import Declaration
 from storage.trials import TrialEntry, Trials
 
+TEST_TIMEOUT = "test_timeout"
 SENDING_SECONDS = 60.0  # the longest timeout a destination may have: whoever asked waits for all answers
 AT_ONCE = 8  # requests of one test; a hundred mappings must not fall on a vendor in one moment
 
@@ -81,7 +82,7 @@ class Testing:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             message = f"not sent: the requests before this one took {SENDING_SECONDS:g} seconds"
-            return Exchange(Outcome("definitive", "test_timeout", message), request)
+            return Exchange(Outcome("definitive", TEST_TIMEOUT, message), request)
         bounded = replace(prepared.request, timeout_seconds=min(prepared.request.timeout_seconds, left))
         return await self._sending.exchange(compiled.connector, secrets, replace(prepared, request=bounded))
 

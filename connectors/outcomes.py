@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from connectors.messages import OutboundResponse
 from domain.errors import DeliveryError, NetworkError
 
-__all__ = ["Outcome", "classify_by_status", "classify_error", "retry_after_seconds"]
+__all__ = ["Outcome", "classify_by_status", "classify_error", "may_have_arrived", "retry_after_seconds"]
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 # A day covers daily quotas; a longer wait is a mistake of the server's and would park the delivery unseen.
 
 # Timeout, locked, too early, rate limit: the 4xx that time alone can cure.
 _RETRYABLE_4XX = frozenset({408, 423, 425, 429})
+
+
+# No connection was made, so nothing was sent.
+_NEVER_SENT = frozenset({"address_refused", "connect_failed", "connect_timeout", "dns_failed", "tls_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ def classify_error(error: DeliveryError) -> Outcome:
     """For an exchange that brought no answer, or a request that could not be built: NetworkError is retried by kind."""
     code = error.kind if isinstance(error, NetworkError) else error.code
     return Outcome("retry" if error.retryable else "definitive", code, error.message)
+
+
+def may_have_arrived(outcome: Outcome, response: Mapping[str, Any] | None) -> bool:
+    """Whether the receiver may have taken the request. An answer settles that; without one, it may unless nothing was sent."""
+    return outcome.kind == "delivered" if response is not None else outcome.code not in _NEVER_SENT
 
 
 def retry_after_seconds(response: OutboundResponse, *, now: datetime) -> float | None:

@@ -26,6 +26,9 @@ with s as (
     where l.id = :id and l.status in ('queued', 'delivering', 'retrying')
         and d.id = s.destination_id and d.status = 'running' and d.deleted_at is null
         and p.id = s.profile_id and p.deleted_at is null
+        and not exists (
+            select from attempts a
+            where a.delivery_id = l.id and a.may_have_arrived and a.profile_version <> p.version)
     returning l.id, l.attempts, l.attempts_before, l.mapping_id, d.id as destination_id, d.connector,
         d.published_revision, p.id as profile_id, p.version, p.document, p.created_at as profile_created_at,
         p.updated_at as profile_updated_at
@@ -48,9 +51,39 @@ from begun b left join sync_mappings m
 _WHY_NOT = text("""
 select l.status, l.reason, l.message, l.destination_id, l.profile_id, l.attempts, l.attempts_before,
     d.status = 'paused' as paused, d.deleted_at is not null as destination_deleted,
-    p.deleted_at is not null as profile_deleted
+    p.deleted_at is not null as profile_deleted,
+    exists (
+        select from attempts a
+        where a.delivery_id = l.id and a.may_have_arrived and a.profile_version <> p.version) as outdated
 from deliveries l join destinations d on d.id = l.destination_id left join profiles p on p.id = l.profile_id
 where l.id = :id
+""")
+
+# What the receiver may have under this key is an older state: a newer one under the same key would be taken for a repetition and
+# dropped. So this delivery ends here, and planning opens another, with a key of its own.
+_SUPERSEDE = text("""
+with s as (
+    select s.destination_id, s.profile_id from syncs s
+    where (s.destination_id, s.profile_id) = (select destination_id, profile_id from deliveries where id = :id)
+    for update
+), closed as (
+    update deliveries l set status = 'discarded', reason = 'superseded', next_attempt_at = null,
+        message = 'the profile changed after an attempt that the receiver may have had; a new delivery carries the new state',
+        updated_at = clock_timestamp(), finished_at = clock_timestamp()
+    from s where l.id = :id and l.status in ('queued', 'delivering', 'retrying')
+    returning l.mapping_id
+), lost as (
+    update attempts set outcome = 'unknown',
+        error = '{"code": "unknown_outcome", "message": "the worker ended during this attempt; the receiver may have had it"}'
+    where delivery_id = :id and outcome is null
+), reopened as (
+    update sync_mappings m set status = 'discarded' from s, closed
+    where m.destination_id = s.destination_id and m.profile_id = s.profile_id and m.mapping_id = closed.mapping_id
+        and m.delivery_id = :id
+)
+update syncs set state = 'waiting', reason = 'superseded', message = null, next_attempt_at = null,
+    updated_at = clock_timestamp()
+from s, closed where syncs.destination_id = s.destination_id and syncs.profile_id = s.profile_id
 """)
 
 _END = text("""
@@ -60,7 +93,7 @@ with s as (
     for update
 ), noted as (
     update attempts set duration_ms = :duration_ms, request = cast(:request as jsonb),
-        response = cast(:response as jsonb), outcome = :outcome, error = cast(:error as jsonb)
+        response = cast(:response as jsonb), outcome = :outcome, may_have_arrived = :may_have_arrived, error = cast(:error as jsonb)
     where delivery_id = :id and number = :number
 ), ended as (
     update deliveries l set status = :status, reason = :reason, message = :message, updated_at = clock_timestamp(),
@@ -114,7 +147,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class NotBegun:
-    """Why no attempt may be made: the delivery has ended (`status`), or the destination is paused, or something was deleted."""
+    """Why no attempt may be made: the delivery has ended (`status`) or was `outdated`, the destination paused, or something deleted."""
 
     status: str
     reason: str | None
@@ -122,6 +155,7 @@ class NotBegun:
     paused: bool
     destination_deleted: bool
     profile_deleted: bool
+    outdated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +170,7 @@ class Ended:
     duration_ms: float | None = None
     request: dict[str, Any] | None = None
     response: dict[str, Any] | None = None
+    may_have_arrived: bool = False
 
     @property
     def error(self) -> dict[str, Any] | None:
@@ -156,6 +191,8 @@ class Attempts:
             if row is not None:
                 return _begun(row)
             why = (await connection.execute(_WHY_NOT, {"id": delivery_id})).mappings().first()
+            if why is not None and why["outdated"] and not why["paused"]:
+                await connection.execute(_SUPERSEDE, {"id": delivery_id})
         if why is None:
             return None
         return NotBegun(**{name: why[name] for name in NotBegun.__slots__})
@@ -170,6 +207,7 @@ class Attempts:
             "request": json.dumps(ended.request),
             "response": json.dumps(ended.response),
             "outcome": ended.outcome,
+            "may_have_arrived": ended.may_have_arrived,
             "error": json.dumps(ended.error),
             "status": ended.status,
             "reason": ended.reason,

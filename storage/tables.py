@@ -182,6 +182,8 @@ attempts = Table(
     Column("profile_version", BigInteger),
     Column("request", JSONB),
     Column("response", JSONB),
+    # Whether the receiver may have taken what was sent. True until it is known that it did not.
+    Column("may_have_arrived", Boolean, nullable=False),
     Column("outcome", Text),
     Column("error", JSONB),
 )

@@ -166,6 +166,21 @@ class TestChangesMeanwhile:
         assert _versions(receiver) == [1, 2]
         assert receiver.requests[0].key == receiver.requests[1].key
 
+    async def test_a_newer_state_gets_a_key_of_its_own_when_the_older_one_may_have_arrived(
+        self, sluice: Product, receiver: Receiver
+    ) -> None:
+        retry = {"initial_seconds": 1.5, "max_interval_seconds": 2}
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry=retry, settings={"timeout_seconds": 0.3}))
+        receiver.then(Answer(wait_for=asyncio.Event()))
+        await _change(sluice, 1)
+        await _until(sluice, "retrying")
+        await _change(sluice, 2)
+        await _until_delivered(sluice, 2)
+        assert _versions(receiver) == [1, 2]
+        assert receiver.requests[0].key != receiver.requests[1].key
+        deliveries = [(each["status"], each["reason"]) for each in await sluice.deliveries()]
+        assert deliveries == [("discarded", "superseded"), ("delivered", None)]
+
     async def test_an_older_state_never_follows_a_newer_one(self, sluice: Product, receiver: Receiver) -> None:
         await publish(sluice.database, "crm", a_spec(receiver.url, retry={"initial_seconds": 0.05, "backoff": 1}))
         answers = itertools.cycle([Answer(503), Answer(), Answer(429, {"retry-after": "0"}), Answer()])

@@ -150,6 +150,7 @@ create table attempts (
     profile_version bigint,
     request jsonb,
     response jsonb,
+    may_have_arrived boolean not null default true,
     outcome text check (outcome in ('delivered', 'retry', 'definitive', 'skipped', 'unknown')),
     error jsonb,
     primary key (delivery_id, number)
