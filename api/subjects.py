@@ -10,7 +10,7 @@ import uuid_utils.compat as uuid
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from activities.subjects import Subject
-from domain.calls import Call, event_of, user_of
+from domain.calls import Call, event_of, identified, user_of
 from domain.errors import NotFound
 from domain.profiles import ProfileId
 from storage.profiles import Profiles
@@ -31,7 +31,9 @@ class SubjectBody(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"call": CALL_EXAMPLE}})
 
     call: Call | None = Field(
-        None, description="of the stored profile with its userId if there is one, else of a profile made of its traits"
+        None,
+        description="of the stored profile with its userId if there is one, else of a profile made of its traits."
+        " An identify call changes the profile: its traits are merged into it, and mappings of profile changes see that",
     )
     profile_id: ProfileId | None = Field(None, description="a stored profile, as if it had just changed")
     event_id: UUID | None = Field(None, description="a stored event")
@@ -53,16 +55,25 @@ class Subjects:
         if body.event_id is not None:
             raise NotFound(f"there is no event {body.event_id}")
         if body.call is not None:
-            return await self._of_call(body.call)
+            return await self._of_call(body.call, destination_id)
         profile = await self._profiles.get(body.profile_id or "")
-        delivered = await self._sync_views.delivered_users(destination_id, profile.id) if destination_id else {}
+        delivered = await self._delivered(destination_id, profile.id)
         return Subject(profile.as_user(), profile.id, profile.version, delivered=delivered)
 
-    async def _of_call(self, call: Call) -> Subject:
+    async def _of_call(self, call: Call, destination_id: str | None) -> Subject:
         now = datetime.now(UTC)
         event = event_of(call, message_id=str(uuid.uuid7()), now=now)
+        changing = call.changes_profile
         try:
             profile = await self._profiles.get(call.profile_id)
         except NotFound:
-            return Subject(user_of(call, now=now), call.profile_id, event=event)
-        return Subject(profile.as_user(), profile.id, profile.version, event=event)
+            return Subject(user_of(call, now=now), call.profile_id, event=event, changes_profile=changing)
+        if not changing:
+            return Subject(profile.as_user(), profile.id, profile.version, event=event)
+        known = identified(profile.document, call.all_traits)
+        user = profile.model_copy(update={"document": known, "updated_at": now}).as_user()
+        delivered = await self._delivered(destination_id, profile.id)
+        return Subject(user, profile.id, profile.version, event, changes_profile=True, delivered=delivered)
+
+    async def _delivered(self, destination_id: str | None, profile_id: str) -> dict[str, Any]:
+        return await self._sync_views.delivered_users(destination_id, profile_id) if destination_id else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -43,6 +44,10 @@ class Call(BaseModel):
         return self.userId or self.anonymousId or ""
 
     @property
+    def changes_profile(self) -> bool:
+        return self.type == "identify"
+
+    @property
     def all_traits(self) -> dict[str, Any]:
         """Some SDKs send them in the context only."""
         within = (self.context or {}).get("traits")
@@ -64,8 +69,32 @@ def event_of(call: Call, *, message_id: str, now: datetime) -> dict[str, Any]:
     }
 
 
+def identified(document: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile's document as an identify call leaves it: its traits are a merge patch of the properties.
+
+    An email among them also replaces that of the profile itself, which would hide it otherwise.
+    """
+    known = {**document, "properties": _patched(document.get("properties"), traits)}
+    if isinstance(traits.get("email"), str) and document.get("email") is not None:
+        known["email"] = traits["email"]
+    return known
+
+
+def _patched(value: Any, patch: Any) -> Any:
+    """JSON Merge Patch (RFC 7396)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    patched = dict(value) if isinstance(value, Mapping) else {}
+    for name, change in patch.items():
+        if change is None:
+            patched.pop(name, None)
+        else:
+            patched[name] = _patched(patched.get(name), change)
+    return patched
+
+
 def user_of(call: Call, *, now: datetime) -> dict[str, Any]:
     """The `user` object of somebody of whom nothing but this call is known."""
-    document = {"anonymousId": call.anonymousId, "properties": call.all_traits}
+    document = {"anonymousId": call.anonymousId, "properties": _patched({}, call.all_traits)}
     made = Profile(id=call.profile_id, version=0, document=document, created_at=now, updated_at=now)
     return made.as_user()

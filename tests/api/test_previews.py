@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -168,6 +169,34 @@ class TestPreview:
         answer = await previewed(api, {"call": CALL})
         assert answer["profile"] == {"id": "ada", "version": 1}
         assert answer["mappings"][0]["request"]["body"] == '{"plan":"pro","email":"ada@example.com"}'
+
+    async def test_an_identify_call_is_tried_as_the_change_of_the_profile_that_it_is(self, api: Api) -> None:
+        identifies = {**SIGN_UPS, "id": "calls", "events": {"mode": "all"}}
+        await made(api, mappings=[{**A_MAPPING, "body": {"template": {"changes": "{{ changes | json }}"}}}, identifies])
+        await a_profile(api, properties={"plan": "free", "age": 20})
+        call = {"type": "identify", "userId": "ada", "traits": {"plan": "pro", "email": "new@example.com"}}
+        answer = await previewed(api, {"call": call})
+        contact, calls = answer["mappings"]
+        assert (contact["matched"], calls["matched"]) == (True, True)
+        news = {each["path"]: each["new"] for each in contact["changes"]}
+        assert news == {
+            "email": "new@example.com",
+            "properties.age": 20,
+            "properties.email": "new@example.com",
+            "properties.plan": "pro",
+        }
+        assert json.loads(contact["request"]["body"])["changes"] == contact["changes"]
+        assert json.loads(calls["request"]["body"]) == {"plan": "", "email": "new@example.com"}
+        stored = (await api.call("GET", "/v1/profiles/ada")).json()
+        assert (stored["version"], stored["email"]) == (1, "ada@example.com")
+
+    async def test_an_identify_call_of_somebody_unknown_shows_their_first_sync(self, api: Api) -> None:
+        await made(api, mappings=[A_MAPPING])
+        call = {"type": "identify", "userId": "eve", "traits": {"email": "eve@example.com"}}
+        answer = await previewed(api, {"call": call})
+        assert answer["profile"] == {"id": "eve", "version": None}
+        assert answer["mappings"][0]["matched"] is True
+        assert answer["mappings"][0]["changes"] == [{"path": "properties.email", "old": None, "new": "eve@example.com"}]
 
     async def test_changes_are_those_since_the_last_delivery_there(self, api: Api, database: Database) -> None:
         await made(api, mappings=[{**A_MAPPING, "fields": ["email"]}])
@@ -408,7 +437,7 @@ class TestTest:
     async def test_tests_count_in_no_sync_no_reconciliation_and_no_alarm(self, api: Api, receiver: Receiver) -> None:
         await made(api, **secretly(receiver))
         receiver.script = lambda _: Answer(500)
-        await sent(api, {"call": {"type": "identify", "userId": "ada"}})
+        await sent(api, {"call": CALL})
         await api.call("PATCH", "/v1/profiles/eve", {"email": "eve@example.com"})
         await sent(api, {"profile_id": "eve"})
         assert len(receiver.requests) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.calls import Call, event_of, user_of
+from domain.calls import Call, event_of, identified, user_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,6 +36,26 @@ def test_traits_may_come_in_the_context_alone() -> None:
     assert call.all_traits == {"email": "t@example.com", "plan": "pro"}
     assert user_of(call, now=NOW)["properties"] == {"email": "t@example.com", "plan": "pro"}
     assert a_call(context={"traits": "none"}).all_traits == {}
+
+
+def test_an_identify_call_patches_the_properties_and_leaves_the_rest() -> None:
+    document = {"segments": ["trial"], "properties": {"plan": "free", "nick": "A", "address": {"city": "Wien"}}}
+    traits = {"plan": "pro", "nick": None, "address": {"zip": "1010", "street": None}}
+    assert identified(document, traits) == {
+        "segments": ["trial"],
+        "properties": {"plan": "pro", "address": {"city": "Wien", "zip": "1010"}},
+    }
+    assert document["properties"] == {"plan": "free", "nick": "A", "address": {"city": "Wien"}}
+
+
+def test_an_email_among_the_traits_is_the_profiles_own_from_then_on() -> None:
+    traits = {"email": "new@example.com"}
+    assert identified({"email": "old@example.com"}, traits)["email"] == "new@example.com"
+    assert identified({}, traits) == {"properties": traits}
+
+
+def test_a_null_among_the_traits_of_somebody_unknown_is_no_property() -> None:
+    assert user_of(a_call(traits={"plan": None, "age": 3}), now=NOW)["properties"] == {"age": 3}
 
 
 def test_somebody_anonymous_goes_by_their_anonymous_id() -> None:
