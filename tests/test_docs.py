@@ -21,6 +21,8 @@ from temporalio.workflow import _Definition
 
 import api.app  # noqa: F401  (loads every module that has errors)
 from activities.metering import ATTEMPT_SECONDS, ATTEMPTS
+from activities.rehearsing import PREVIEW_TIMEOUT
+from activities.testing import TEST_TIMEOUT
 from api.assembly import assemble
 from api.auth import Scope
 from api.metrics import Metrics
@@ -28,6 +30,7 @@ from connectors.catalog import load_catalog
 from connectors.messages import OutboundResponse
 from connectors.network_errors import _KINDS
 from connectors.outcomes import classify_by_status
+from domain.advice import Code
 from domain.condition_functions import FUNCTIONS
 from domain.conditions import parse
 from domain.deliveries import DeliveryStatus, Reason
@@ -39,6 +42,8 @@ from domain.syncs import SyncState
 from domain.template_limits import LIMITS
 from runtime.settings import LaptopSettings, Settings
 from storage.tables import metadata
+from storage.trials import UNKNOWN
+from tests.domain.test_templates_golden import CASES as GOLDEN
 from tests.markdown import ROOT, anchors, blocks, documents, prose, table_under
 from workflows import names
 from workflows.profile_sync import ProfileSync
@@ -52,10 +57,8 @@ CONNECTOR = ROOT / "docs" / "adding-a-connector.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
-# The API's: compile_destination tells these within `invalid_input`; nothing asks callers to slow down yet.
-NOT_ANSWERED = {"condition_syntax_error", "template_syntax_error", "mapping_invalid", "too_many_requests"}
-# Declared for what is to come; nothing ends with it yet.
-NOT_A_REASON_YET = {Reason.SUPERSEDED}
+# The API's: compile_destination tells these within `invalid_input`.
+NOT_ANSWERED = {"condition_syntax_error", "template_syntax_error", "mapping_invalid"}
 
 APP = assemble(metrics=Metrics())
 ROUTES = {(method, route.path_format) for route in iter_route_contexts(APP.routes) for method in route.methods or ()}
@@ -190,6 +193,45 @@ def test_limits_of_templates_are_those_of_the_code() -> None:
     assert values == [*stated, LIMITS.items, LIMITS.steps, LIMITS.integer_bits]
 
 
+def _rendered(mapping_id: str, **objects: Any) -> Any:
+    [block] = [each for each in blocks(MAPPINGS, "json", "mapping") if f'"id": "{mapping_id}"' in each.text]
+    body: Any = compile_mapping(Mapping.model_validate(json.loads(block.text))).render(scope(**objects))
+    return body.value
+
+
+def test_the_three_examples_render_to_the_letter() -> None:
+    user = {
+        "id": "u-1",
+        "properties": {
+            "fullName": "Ada Lovelace",
+            "email": "ada@example.com",
+            "emailVerified": True,
+            "locale": "en-GB",
+        },
+    }
+    assert _rendered("page-views", user={"id": "u-1"}, event={"name": "page_view", "userId": "u-1"}) == {
+        "channel": "channel-id",
+        "text": "👋 New page_view  \nEmail: Unknown \nUserId: u-1",
+    }
+    assert _rendered("profile-sync", user=user) == {
+        "profile": {
+            "name": "Ada Lovelace",
+            "email": "ada@example.com",
+            "email_verified": "true",
+            "locale": "en-GB",
+        }
+    }
+    order = {"total": 12.5, "items": [{"sku": "a"}]}
+    assert _rendered("orders", user=user, event={"name": "order_completed", "properties": order}) == {
+        "order": order,
+        "customer": "u-1",
+    }
+
+
+def test_the_number_of_published_cases_of_liquid_is_the_stated_one() -> None:
+    assert f"851, {len(GOLDEN)} pass" in prose(MAPPINGS).replace("\n", " ")
+
+
 def _shown_conditions() -> list[str]:
     return [line for block in blocks(CONDITIONS, "text", "condition") for line in block.text.strip().splitlines()]
 
@@ -197,6 +239,10 @@ def _shown_conditions() -> list[str]:
 @pytest.mark.parametrize("text", _shown_conditions())
 def test_every_condition_shown_is_one(text: str) -> None:
     parse(text, sources=CONDITION_SOURCES)
+
+
+def test_every_warning_about_a_condition_is_described() -> None:
+    assert {row[0].strip("`") for row in table_under(CONDITIONS, "code", "warns of")} == set(get_args(Code))
 
 
 @pytest.mark.parametrize(("text", "result"), table_under(CONDITIONS, "condition", "result"))
@@ -324,8 +370,9 @@ def test_every_reason_is_in_the_table() -> None:
     shown = {code for row in table_under(OPERATING, "reason", "meaning") for code in _code_in(row[0])}
     deliveries = {error.code for error in _errors(DeliveryError)} | {"delivery_error"}
     network = {code for _, code, _ in _KINDS} | {"too_many_redirects"}
-    ours = {str(reason) for reason in set(Reason) - NOT_A_REASON_YET} | set(get_args(RefusalCode))
-    assert shown == ours | deliveries | network | {"http_<status>", "retry_requested"}
+    ours = {str(reason) for reason in Reason} | set(get_args(RefusalCode))
+    of_tests = {PREVIEW_TIMEOUT, TEST_TIMEOUT, UNKNOWN}
+    assert shown == ours | deliveries | network | of_tests | {"http_<status>", "retry_requested"}
 
 
 def test_every_state_is_in_the_table() -> None:
