@@ -128,6 +128,14 @@ def test_every_command_of_the_tour_runs_and_does_what_the_text_says(tour: Tour) 
         [attempt] = tour.run_json("log")["attempts"]
         assert attempt["request"]["body"] == '{"id":"ada","email":"ada@example.com","visits":10}'
 
+        [previewed] = tour.run_json("preview")["mappings"]
+        assert previewed["request"]["body"] == attempt["request"]["body"]
+        [tested] = tour.run_json("test")["mappings"]
+        assert (tested["outcome"], next_line()) == ("delivered", f"200 /contacts {previewed['request']['body']}\n")
+        [warning] = tour.run_json("validate")["warnings"]
+        assert (warning["code"], warning["path"]) == ("unknown_path", "profile@vists")
+        assert tour.run_json("render")["value"] == "ADA@EXAMPLE.COM"
+
         tour.run("prerequisite")
         tour.until_sync_of("bob", "skipped")
         [sync] = tour.run_json("explain")["data"]
