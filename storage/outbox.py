@@ -54,7 +54,8 @@ _RESCUE = text("""
 with late as (
     select s.destination_id, s.profile_id
     from syncs s join destinations d on d.id = s.destination_id
-    where s.state in ('waiting', 'delivering', 'retrying') and s.signal is null and d.status = 'running'
+    where s.state in ('waiting', 'delivering', 'retrying') and s.signal is null
+        and (d.status = 'running' or d.deleted_at is not null)
         and s.updated_at < clock_timestamp() - make_interval(secs => :overdue)
         and case s.state
             when 'waiting' then coalesce(s.due_at, s.updated_at) < clock_timestamp() - make_interval(secs => :overdue)

@@ -82,7 +82,7 @@ with gone as (
     update syncs
     set state = case when state = 'delivering' then state else 'discarded' end, reason = 'profile_deleted',
         message = null, wanted_version = gone.version, first_change_at = null, due_at = null, next_attempt_at = null,
-        signal = null, updated_at = clock_timestamp()
+        watched = watched and signal is null, signal = null, updated_at = clock_timestamp()
     from gone
     where syncs.profile_id = gone.id and state in ('waiting', 'delivering', 'retrying')
     returning syncs.destination_id, syncs.profile_id
