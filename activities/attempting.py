@@ -53,7 +53,7 @@ class Attempting:
         if not isinstance(begun, Begun):
             return _not_begun(begun)
         ended = await self._make(begun, time.monotonic())
-        settled = await self._record(begun, ended, only)
+        settled = await self._record(begun, ended, only and ended.is_whole)
         self._metering.attempted(begun, ended)
         _report(begun, ended)
         return AttemptResult.model_validate(
@@ -164,6 +164,7 @@ def _ended(exchange: Exchange, compiled: CompiledDestination, begun: Begun) -> E
         request=exchange.request,
         response=exchange.response,
         may_have_arrived=may_have_arrived(exchange.outcome, exchange.response),
+        is_whole=[each.id for each in compiled.spec.profile_mappings] == [begun.mapping_id],
     )
 
 

@@ -16,6 +16,7 @@ from domain.deliveries import DeliveryStatus, Reason
 from domain.errors import InvalidInput, NotFound
 from domain.mappings import differences
 from domain.objects import scope
+from domain.reasons import words
 from domain.syncs import Await, Decision, Discard, Hold, Settle, Start, SyncFacts, SyncState, decide
 from storage.syncs import Entry, LockedSync, Syncs
 
@@ -50,10 +51,20 @@ class Prepare:
         except (InvalidInput, NotFound) as error:
             return await _settle(sync, SyncState.FAILED, Reason.CONFIGURATION_ERROR, error.message)
         mapping_ids = [mapping.id for mapping in compiled.spec.profile_mappings]
+        await _skip_removed(sync, {*mapping_ids, *request.under_way})
         decision = decide(sync.facts, mapping_ids, request.under_way, now=request.now)
         if isinstance(decision, Start):
             return await _start(sync, compiled, decision.mapping_ids, request, workflow_id)
         return await _carry_out(sync, decision, request.under_way, mapping_ids)
+
+
+async def _skip_removed(sync: LockedSync, known: Collection[str]) -> None:
+    """What was begun for a mapping that has since been removed: nobody will go on with it."""
+    removed = [
+        each.mapping_id for each in sync.facts.progress.values() if each.is_open and each.mapping_id not in known
+    ]
+    if removed and sync.facts.running:
+        await sync.skip(removed, Reason.MAPPING_REMOVED, words(Reason.MAPPING_REMOVED))
 
 
 async def _carry_out(
@@ -64,6 +75,8 @@ async def _carry_out(
             await sync.discard(reason)
             return Plan(settled=Settled(state="discarded", reason=reason))
         case Hold():
+            if sync.facts.state == SyncState.DELIVERING and not under_way:
+                await sync.cut_short()
             return Plan(held=True)
         case Await(seconds):
             await sync.watch(seconds is not None or set(mapping_ids) <= set(under_way))

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from domain.deliveries import AttemptOutcome, DeliveryStatus
 from domain.profiles import Profile
 from storage.database import Database
+from storage.syncs import LOCK
 
 # The sync row is locked first, as everywhere: two statements that take the same rows in different orders can deadlock.
 _BEGIN = text("""
@@ -99,7 +100,7 @@ with s as (
     update deliveries l set status = :status, reason = :reason, message = :message, updated_at = clock_timestamp(),
         next_attempt_at = clock_timestamp() + make_interval(secs => cast(:delay as double precision)),
         finished_at = case when :final then clock_timestamp() end
-    from s where l.id = :id and l.attempts = :number and l.status = 'delivering'
+    from s where l.id = :id and l.attempts = :number and l.status in ('queued', 'delivering', 'retrying')
     returning l.mapping_id
 ), progressed as (
     update sync_mappings m set status = :status,
@@ -111,18 +112,29 @@ with s as (
     from s, ended
     where m.destination_id = s.destination_id and m.profile_id = s.profile_id and m.mapping_id = ended.mapping_id
         and m.delivery_id = :id
+), others as (
+    select coalesce(bool_or(l.status = 'delivering'), false) as delivering,
+        min(l.next_attempt_at) filter (where l.status = 'retrying') as next_attempt_at
+    from s join sync_mappings m on m.destination_id = s.destination_id and m.profile_id = s.profile_id
+        join deliveries l on l.id = m.delivery_id
+    where l.id <> :id
 ), settles as (
-    select :delivered and :only and s.wanted_version <= :version as yes from s, ended
+    select :delivered and :only and s.wanted_version <= :version as yes, others.delivering,
+        least(others.next_attempt_at, clock_timestamp() + make_interval(secs => cast(:delay as double precision)))
+            as next_attempt_at
+    from s, ended, others
 )
 update syncs set
-    state = case when settles.yes then 'idle' when :status = 'retrying' then 'retrying' else syncs.state end,
-    reason = case when settles.yes then null when :status = 'retrying' then :reason else syncs.reason end,
-    message = case when settles.yes then null when :status = 'retrying' then :message else syncs.message end,
+    state = case when settles.yes then 'idle' when settles.delivering then 'delivering'
+        when settles.next_attempt_at is not null then 'retrying' else 'waiting' end,
+    reason = case when settles.yes then null when :status = 'retrying' then :reason
+        when first_change_at is not null then 'debouncing' end,
+    message = case when :status = 'retrying' then :message end,
     first_change_at = case when settles.yes then null else first_change_at end,
     due_at = case when settles.yes then null else due_at end,
     delivered_version = case when settles.yes then :version else delivered_version end,
     watched = watched and not settles.yes,
-    next_attempt_at = clock_timestamp() + make_interval(secs => cast(:delay as double precision)),
+    next_attempt_at = case when not settles.delivering then settles.next_attempt_at end,
     updated_at = clock_timestamp()
 from s, settles
 where syncs.destination_id = s.destination_id and syncs.profile_id = s.profile_id
@@ -160,7 +172,10 @@ class NotBegun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended, and what that makes of its delivery. `delay_seconds` until the next attempt, if there is one."""
+    """How an attempt ended, and what that makes of its delivery. `delay_seconds` until the next attempt, if there is one.
+
+    `is_whole`: its mapping was the only one of the revision it was made with.
+    """
 
     outcome: AttemptOutcome
     status: DeliveryStatus
@@ -171,6 +186,7 @@ class Ended:
     request: dict[str, Any] | None = None
     response: dict[str, Any] | None = None
     may_have_arrived: bool = False
+    is_whole: bool = False
 
     @property
     def error(self) -> dict[str, Any] | None:
@@ -219,7 +235,12 @@ class Attempts:
             "user": json.dumps(begun.profile.as_user()) if delivered else None,
             "only": only,
         }
-        async with self._database.statement() as connection:
+        if only:
+            async with self._database.statement() as connection:
+                return bool((await connection.execute(_END, parameters)).scalar_one_or_none())
+        # What other mappings' attempts wrote while we waited for the lock counts: so it is taken before the snapshot is.
+        async with self._database.transaction() as connection:
+            await connection.execute(LOCK, {"destination_id": begun.destination_id, "profile_id": begun.profile.id})
             return bool((await connection.execute(_END, parameters)).scalar_one_or_none())
 
 

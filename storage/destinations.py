@@ -119,7 +119,9 @@ async def lock_destination(connection: AsyncConnection, destination_id: str) -> 
     query = (
         select(destinations)
         .where(destinations.c.id == destination_id, destinations.c.deleted_at.is_(None))
-        .with_for_update()
+        .with_for_update(
+            key_share=True
+        )  # not against the foreign keys of what is written for it meanwhile: that can deadlock
     )
     row = (await connection.execute(query)).mappings().first()
     if row is None:

@@ -18,7 +18,7 @@ from domain.profiles import Profile
 from domain.syncs import MappingProgress, SyncFacts, SyncState
 from storage.database import Database
 
-_LOCK = text("select 1 from syncs where destination_id = :destination_id and profile_id = :profile_id for update")
+LOCK = text("select 1 from syncs where destination_id = :destination_id and profile_id = :profile_id for update")
 
 # After the lock, in a statement of its own: its snapshot then holds everything that was committed before we got the lock.
 _FACTS = text("""
@@ -79,6 +79,29 @@ update deliveries set status = 'discarded', reason = :reason, message = null, ne
 where id in (select delivery_id from sync_mappings
              where destination_id = :destination_id and profile_id = :profile_id)
     and status in ('queued', 'delivering', 'retrying')
+""")
+
+# A worker that died during an attempt left it so; the next one under the same key finds out more.
+_CUT_SHORT = text("""
+with cut_short as (
+    update deliveries set status = 'retrying', next_attempt_at = clock_timestamp(), reason = 'unknown_outcome',
+        message = 'the worker ended during this attempt; the receiver may have had it', updated_at = clock_timestamp()
+    where status = 'delivering' and id in (
+        select delivery_id from sync_mappings where destination_id = :destination_id and profile_id = :profile_id)
+)
+update syncs set state = 'retrying', reason = 'unknown_outcome', updated_at = clock_timestamp()
+where destination_id = :destination_id and profile_id = :profile_id
+""")
+
+_SKIP = text("""
+with skipped as (
+    update sync_mappings set status = 'skipped'
+    where destination_id = :destination_id and profile_id = :profile_id and mapping_id = any(:mapping_ids)
+    returning delivery_id
+)
+update deliveries l set status = 'skipped', reason = :reason, message = :message, next_attempt_at = null,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+from skipped where l.id = skipped.delivery_id and l.status in ('queued', 'delivering', 'retrying')
 """)
 
 _FOR_RETRY = text("""
@@ -170,6 +193,15 @@ class LockedSync:
             _SETTLE, {**self._key, **self._run, "state": state, "reason": reason, "message": message}
         )
 
+    async def cut_short(self) -> None:
+        """No attempt of this sync is being made, whatever its row says."""
+        await self._connection.execute(_CUT_SHORT, self._key)
+
+    async def skip(self, mapping_ids: Collection[str], reason: str, message: str | None) -> None:
+        """End what is open of these mappings."""
+        values = {"mapping_ids": list(mapping_ids), "reason": reason, "message": message}
+        await self._connection.execute(_SKIP, {**self._key, **values})
+
     async def discard(self, reason: str) -> None:
         await self._connection.execute(_DISCARD_DELIVERIES, {**self._key, "reason": reason})
         await self.settle(SyncState.DISCARDED, reason, None)
@@ -188,7 +220,7 @@ class Syncs:
     async def locked(self, destination_id: str, profile_id: str, run_id: str) -> AsyncIterator[LockedSync]:
         key = {"destination_id": destination_id, "profile_id": profile_id}
         async with self._database.transaction() as connection:
-            if (await connection.execute(_LOCK, key)).first() is None:
+            if (await connection.execute(LOCK, key)).first() is None:
                 raise NotFound(f"there is no sync of profile {profile_id!r} to destination {destination_id!r}")
             yield LockedSync(connection, key, await _facts(connection, key), run_id)
 
@@ -200,7 +232,7 @@ class Syncs:
                 raise NotFound(f"there is no delivery {delivery_id}")
             key = {"destination_id": row["destination_id"], "profile_id": row["profile_id"]}
             if row["profile_id"] is not None:
-                await connection.execute(_LOCK, key)
+                await connection.execute(LOCK, key)
                 row = (await connection.execute(_FOR_RETRY, {"id": delivery_id})).mappings().one()
             _check_retriable(row)
             await connection.execute(_RETRY, {**key, "id": delivery_id, "mapping_id": row["mapping_id"]})

@@ -330,6 +330,33 @@ class TestMappings:
         await eventually(skipped)
         assert len(receiver.requests) == 1
 
+    async def test_a_mapping_added_during_back_off_gets_the_change_too(
+        self, sluice: Product, receiver: Receiver
+    ) -> None:
+        retry = {"initial_seconds": 1, "backoff": 1}
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry=retry))
+        receiver.then(Answer(503))
+        await _change(sluice, 1)
+        await _until(sluice, "retrying")
+        mappings = [a_mapping(), a_mapping(id="more")]
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry=retry, mappings=mappings))
+        await _until_delivered(sluice, 1)
+        deliveries = {(each["mapping_id"], each["status"]) for each in await sluice.deliveries()}
+        assert deliveries == {("sync", "delivered"), ("more", "delivered")}
+
+    async def test_a_mapping_removed_while_it_was_held_is_skipped(self, sluice: Product, receiver: Receiver) -> None:
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry={"initial_seconds": 600}))
+        receiver.then(Answer(503))
+        await _change(sluice, 1)
+        await _until(sluice, "retrying")
+        await _tell(sluice, "paused")
+        await eventually(lambda: _count(sluice, 'DestinationId="crm" AND SyncState="held"'))
+        await publish(sluice.database, "crm", a_spec(receiver.url, mappings=[a_mapping(id="other")]))
+        await _tell(sluice, "running")
+        await _until_delivered(sluice, 1)
+        deliveries = {(each["mapping_id"], each["status"], each["reason"]) for each in await sluice.deliveries()}
+        assert deliveries == {("sync", "skipped", "mapping_removed"), ("other", "delivered", None)}
+
     async def test_a_mapping_removed_long_ago_does_not_count(self, sluice: Product, receiver: Receiver) -> None:
         await publish(sluice.database, "crm", a_spec(receiver.url, mappings=[a_mapping(id="old"), a_mapping()]))
         await _change(sluice, 1)
@@ -397,6 +424,21 @@ class TestPause:
         answer.set()
         await _until_delivered(sluice, 1)
         assert len(receiver.requests) == 1
+
+    async def test_an_attempt_that_died_with_its_worker_is_held(self, sluice: Product, receiver: Receiver) -> None:
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry={"initial_seconds": 600}))
+        receiver.then(Answer(503))
+        await _change(sluice, 1)
+        await _until(sluice, "retrying")
+        # As a worker that was killed in the middle of the next attempt leaves it.
+        await sluice.execute("update deliveries set status = 'delivering'")
+        await sluice.execute("update syncs set state = 'delivering'")
+        await _tell(sluice, "paused")
+        await _until(sluice, "retrying")
+        [delivery] = await sluice.deliveries()
+        assert (delivery["status"], delivery["reason"]) == ("retrying", "unknown_outcome")
+        await _tell(sluice, "running")
+        await _until_delivered(sluice, 1)
 
     async def test_changes_to_a_paused_destination_start_nothing(self, sluice: Product, receiver: Receiver) -> None:
         await publish(sluice.database, "crm", a_spec(receiver.url))
