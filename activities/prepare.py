@@ -47,7 +47,7 @@ class Prepare:
     async def _plan(self, sync: LockedSync, request: PrepareInput, workflow_id: str) -> Plan:
         try:
             facts = sync.facts
-            compiled = await self._published.get(facts.destination_id, facts.revision, facts.connector)
+            compiled = await self._published.get(facts.destination_id, facts.revision, facts.connector, source=sync)
         except (InvalidInput, NotFound) as error:
             return await _settle(sync, SyncState.FAILED, Reason.CONFIGURATION_ERROR, error.message)
         mapping_ids = [mapping.id for mapping in compiled.spec.profile_mappings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.destinations import DestinationSpec
 from domain.errors import NotFound
@@ -17,8 +18,12 @@ class Revisions:
 
     async def spec(self, destination_id: str, number: int) -> DestinationSpec:
         async with self._database.statement() as connection:
-            parameters = {"destination_id": destination_id, "number": number}
-            row = (await connection.execute(_SPEC, parameters)).first()
-        if row is None:
-            raise NotFound(f"destination {destination_id!r} has no revision {number}")
-        return DestinationSpec.model_validate(row.spec)
+            return await read_spec(connection, destination_id, number)
+
+
+async def read_spec(connection: AsyncConnection, destination_id: str, number: int) -> DestinationSpec:
+    """Raises NotFound."""
+    row = (await connection.execute(_SPEC, {"destination_id": destination_id, "number": number})).first()
+    if row is None:
+        raise NotFound(f"destination {destination_id!r} has no revision {number}")
+    return DestinationSpec.model_validate(row.spec)

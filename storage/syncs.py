@@ -13,10 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.deliveries import DeliveryStatus
+from domain.destinations import DestinationSpec
 from domain.errors import Conflict, NotFound
 from domain.profiles import Profile
 from domain.syncs import MappingProgress, SyncFacts, SyncState
 from storage.database import Database
+from storage.revisions import read_spec
 
 LOCK = text("select 1 from syncs where destination_id = :destination_id and profile_id = :profile_id for update")
 
@@ -157,6 +159,10 @@ class LockedSync:
         self._key = key
         self._run = {"run_id": run_id}
         self.facts = facts
+
+    async def spec(self, destination_id: str, number: int) -> DestinationSpec:
+        """The published revision, read here: to wait for a second connection with this one in hand can starve the pool."""
+        return await read_spec(self._connection, destination_id, number)
 
     async def start(self, entries: Sequence[Entry], *, workflow_id: str) -> None:
         """Record what is to be delivered and what was refused."""
