@@ -154,7 +154,7 @@ def _search_attributes(signal: PendingSignal) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
             SearchAttributePair(names.DESTINATION_ID, signal.destination_id),
-            SearchAttributePair(names.PROFILE_ID, signal.profile_id),
+            SearchAttributePair(names.PROFILE_ID, names.searchable(signal.profile_id)),
             SearchAttributePair(names.SYNC_STATE, "waiting"),
         ]
     )

@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.errors import Conflict
+from domain.profiles import MAX_ID_LENGTH
 from storage.outbox import Outbox
 from tests.builders import a_mapping, a_spec, publish
 from tests.product import Product, dev_server, product
@@ -48,6 +49,18 @@ async def test_a_change_reaches_the_destination(sluice: Product, receiver: Recei
     sync = await eventually(lambda: _state(sluice, "idle"))
     [delivery] = await sluice.deliveries()
     assert (sync["delivered_version"], delivery["status"], str(delivery["id"])) == (1, "delivered", request.key)
+
+
+@pytest.mark.parametrize(
+    "profile_id", ["😀" * MAX_ID_LENGTH, "漢" * MAX_ID_LENGTH, "\"'%20 \\/<b>"], ids=["emoji", "han", "odd"]
+)
+async def test_whatever_id_a_profile_may_have_it_is_synced(
+    sluice: Product, receiver: Receiver, profile_id: str
+) -> None:
+    await publish(sluice.database, "crm", a_spec(receiver.url))
+    await sluice.profiles.patch(profile_id, {"email": "a@b.c"})
+    [request] = await receiver.received(1)
+    assert request.json["id"] == profile_id
 
 
 async def _state(sluice: Product, *states: str) -> dict[str, Any] | None:
