@@ -10,6 +10,7 @@ from activities.compilation import CompiledDestination
 from domain.deliveries import Reason
 from domain.errors import ConditionEvaluationError, DeliveryError, ErrorDetail, RenderError, SluiceError
 from domain.objects import Scope
+from domain.reasons import shortened
 
 PREREQUISITE = "prerequisite"
 
@@ -52,7 +53,7 @@ def explain_prerequisite(compiled: CompiledDestination, scope: Scope, *, now: da
         return failure(error, path=PREREQUISITE)
     if false_part is None:
         return MATCHED
-    return Explanation("skipped", Reason.PREREQUISITE_FALSE, f"the prerequisite does not hold: {false_part}")
+    return Explanation("skipped", Reason.PREREQUISITE_FALSE, f"the prerequisite does not hold: {shortened(false_part)}")
 
 
 def failure(error: SluiceError, *, path: str = "") -> Explanation:

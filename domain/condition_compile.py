@@ -1,13 +1,12 @@
 """Turns a condition's tree into closures: what each form means, missing fields and null included.
 
-A closure takes the context (source name → object) and `now`. It raises ConditionEvaluationError and nothing else.
+A closure takes the context (source name → object) and the turn it is evaluated in. It raises ConditionEvaluationError and nothing else.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final
 
 from domain import condition_values as values
@@ -16,12 +15,16 @@ from domain.condition_nodes import Call, Difference, Field, Junction, ListOf, Li
 from domain.condition_patterns import compile_pattern, found_in
 from domain.condition_times import read_duration, shift
 from domain.condition_values import MISSING, ValueFault, called, instant, kind_of, lookup, ordered, same
+from domain.condition_work import Turn
 from domain.errors import ConditionEvaluationError
+from domain.reasons import shortened
 
 Context = Mapping[str, object]
-Truth = Callable[[Context, datetime], bool]
-Read = Callable[[Context, datetime], object]
+Truth = Callable[[Context, Turn], bool]
+Read = Callable[[Context, Turn], object]
 
+SHOWN_CHARACTERS: Final = 200  # of the operand that an error is about; its position says the rest
+CHARACTER_WORK: Final = 8  # of a text given to a function; changing the case of some letters takes 30 ns
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
@@ -39,9 +42,9 @@ def compile_node(node: Node) -> Truth:
 
 
 def _all_of(truths: tuple[Truth, ...]) -> Truth:
-    def all_of(context: Context, now: datetime) -> bool:
+    def all_of(context: Context, turn: Turn) -> bool:
         for truth in truths:  # noqa: SIM110 - a generator would cost more than the tests
-            if not truth(context, now):
+            if not truth(context, turn):
                 return False
         return True
 
@@ -49,9 +52,9 @@ def _all_of(truths: tuple[Truth, ...]) -> Truth:
 
 
 def _any_of(truths: tuple[Truth, ...]) -> Truth:
-    def any_of(context: Context, now: datetime) -> bool:
+    def any_of(context: Context, turn: Turn) -> bool:
         for truth in truths:  # noqa: SIM110 - a generator would cost more than the tests
-            if truth(context, now):
+            if truth(context, turn):
                 return True
         return False
 
@@ -59,15 +62,15 @@ def _any_of(truths: tuple[Truth, ...]) -> Truth:
 
 
 def _negated(truth: Truth) -> Truth:
-    return lambda context, now: not truth(context, now)
+    return lambda context, turn: not truth(context, turn)
 
 
 def _guarded(truth: Truth, test: Test) -> Truth:
-    def guarded(context: Context, now: datetime) -> bool:
+    def guarded(context: Context, turn: Turn) -> bool:
         try:
-            return truth(context, now)
+            return truth(context, turn)
         except ValueFault as fault:
-            raise _error(f"{test.operands[0]}: {fault}", test.span) from None
+            raise _error(f"{_shown(test.operands[0])}: {fault}", test.span) from None
 
     return guarded
 
@@ -76,40 +79,44 @@ def _error(message: str, span: Span) -> ConditionEvaluationError:
     return ConditionEvaluationError(message, span.line, span.column)
 
 
+def _shown(value: Value) -> str:
+    return shortened(str(value), SHOWN_CHARACTERS)
+
+
 def _equal(test: Test) -> Truth:
     left, right = map(compile_value, test.operands)
     if isinstance(test.operands[1], ListOf):
         return _equal_to_list(left, right)
-    return lambda context, now: same(left(context, now), right(context, now))
+    return lambda context, turn: same(left(context, turn), right(context, turn), turn)
 
 
 def _equal_to_list(left: Read, right: Read) -> Truth:
-    def equal_to_list(context: Context, now: datetime) -> bool:
-        value, items = left(context, now), right(context, now)
-        return same(value, items) if kind_of(value) == "list" else _is_one_of(value, items)
+    def equal_to_list(context: Context, turn: Turn) -> bool:
+        value, items = left(context, turn), right(context, turn)
+        return same(value, items, turn) if kind_of(value) == "list" else _is_one_of(value, items, turn)
 
     return equal_to_list
 
 
-def _is_one_of(value: object, items: object) -> bool:
+def _is_one_of(value: object, items: object, turn: Turn) -> bool:
     assert isinstance(items, tuple)  # noqa: S101 - compile_value makes tuples of lists
-    return any(same(value, item) for item in items)
+    return any(same(value, item, turn) for item in items)
 
 
 def _order(test: Test) -> Truth:
     left, right = map(compile_value, test.operands)
     order = test.operator
-    return lambda context, now: ordered(left(context, now), order, right(context, now))
+    return lambda context, turn: ordered(left(context, turn), order, right(context, turn))
 
 
 def _between(test: Test) -> Truth:
     read, low, high = map(compile_value, test.operands)
 
-    def between(context: Context, now: datetime) -> bool:
-        value = read(context, now)
-        above = ordered(low(context, now), "<=", value)
+    def between(context: Context, turn: Turn) -> bool:
+        value = read(context, turn)
+        above = ordered(low(context, turn), "<=", value)
         # Both bounds are always compared, so that a bad one is an error whatever the value.
-        below = ordered(value, "<=", high(context, now))
+        below = ordered(value, "<=", high(context, turn))
         return above and below
 
     return between
@@ -117,30 +124,30 @@ def _between(test: Test) -> Truth:
 
 def _null(test: Test) -> Truth:
     read = compile_value(test.operands[0])
-    return lambda context, now: read(context, now) is None
+    return lambda context, turn: read(context, turn) is None
 
 
 def _exists(test: Test) -> Truth:
     read = compile_value(test.operands[0])
-    return lambda context, now: read(context, now) is not MISSING
+    return lambda context, turn: read(context, turn) is not MISSING
 
 
 def _empty(test: Test) -> Truth:
     read = compile_value(test.operands[0])
-    return lambda context, now: values.is_empty(read(context, now))
+    return lambda context, turn: values.is_empty(read(context, turn))
 
 
-def _part_of(holds: Callable[[object, object], bool]) -> Callable[[Test], Truth]:
+def _part_of(holds: Callable[[object, object, Turn], bool]) -> Callable[[Test], Truth]:
     def compile_test(test: Test) -> Truth:
         left, right = map(compile_value, test.operands)
-        return lambda context, now: holds(left(context, now), right(context, now))
+        return lambda context, turn: holds(left(context, turn), right(context, turn), turn)
 
     return compile_test
 
 
 def _member(test: Test) -> Truth:
     value, items = map(compile_value, test.operands)
-    return lambda context, now: _is_one_of(value(context, now), items(context, now))
+    return lambda context, turn: _is_one_of(value(context, turn), items(context, turn), turn)
 
 
 def _matches(test: Test) -> Truth:
@@ -149,10 +156,10 @@ def _matches(test: Test) -> Truth:
     assert isinstance(pattern, Literal)  # noqa: S101 - the grammar says so
     compiled = compile_pattern(str(pattern.value))
 
-    def matches(context: Context, now: datetime) -> bool:
-        value = read(context, now)
+    def matches(context: Context, turn: Turn) -> bool:
+        value = read(context, turn)
         if isinstance(value, str):
-            return found_in(compiled, value)
+            return found_in(compiled, value, turn)
         if value is MISSING:
             return False
         raise ValueFault(f"MATCHES needs a string, not {called(value)}")
@@ -183,7 +190,7 @@ def compile_value(value: Value) -> Read:
         case Field():
             return _field(value)
         case Literal(value=constant):
-            return lambda _context, _now: constant
+            return lambda _context, _turn: constant
         case ListOf():
             return _list(value)
         case Call():
@@ -200,19 +207,20 @@ def _field(field: Field) -> Read:
 
 def _list(node: ListOf) -> Read:
     reads = tuple(map(compile_value, node.items))
-    return lambda context, now: tuple(read(context, now) for read in reads)
+    return lambda context, turn: tuple(read(context, turn) for read in reads)
 
 
 def _call(node: Call) -> Read:
     arguments = tuple(_present(argument, f"{node.name}()") for argument in node.arguments)
     run = FUNCTIONS[node.name].run
 
-    def call(context: Context, now: datetime) -> object:
-        given = [argument(context, now) for argument in arguments]
+    def call(context: Context, turn: Turn) -> object:
+        given = [argument(context, turn) for argument in arguments]
         try:
-            return run(now, *given)
+            turn.spend(sum(len(value) for value in given if isinstance(value, str)) * CHARACTER_WORK)
+            return run(turn.now, *given)
         except ValueFault as fault:
-            raise _error(f"{node}: {fault}", node.span) from None
+            raise _error(f"{_shown(node)}: {fault}", node.span) from None
 
     return call
 
@@ -221,10 +229,10 @@ def _present(node: Value, reader: str) -> Read:
     """A value that `reader` cannot do without: missing is an error that names the field."""
     read = compile_value(node)
 
-    def present(context: Context, now: datetime) -> object:
-        value = read(context, now)
+    def present(context: Context, turn: Turn) -> object:
+        value = read(context, turn)
         if value is MISSING:
-            raise _error(f"{node} is missing, and {reader} needs it", node.span)
+            raise _error(f"{_shown(node)} is missing, and {reader} needs it", node.span)
         return value
 
     return present if isinstance(node, Field) else read
@@ -233,11 +241,11 @@ def _present(node: Value, reader: str) -> Read:
 def _difference(node: Difference) -> Read:
     left, right = _present(node.left, "the difference"), _present(node.right, "the difference")
 
-    def difference(context: Context, now: datetime) -> object:
+    def difference(context: Context, turn: Turn) -> object:
         try:
-            return _subtract(left(context, now), right(context, now))
+            return _subtract(left(context, turn), right(context, turn))
         except ValueFault as fault:
-            raise _error(f"{node}: {fault}", node.span) from None
+            raise _error(f"{_shown(node)}: {fault}", node.span) from None
 
     return difference
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 import re2
 
 from domain.condition_values import ValueFault
+from domain.condition_work import WORK_LIMIT, Turn
 
 PATTERN_LIMIT: Final = 1_000  # characters; a longer one belongs in a segment or a program
 MEMORY_LIMIT: Final = (
     1 << 21
 )  # bytes a pattern; room for large Unicode classes, and a thousand patterns stay within 2 GiB
-WORK_LIMIT: Final = 64_000_000  # instructions × bytes of text; RE2's slowest engine takes about 6 ns for each, so 0.4 s
 
 
 @lru_cache(maxsize=1024)
@@ -36,9 +36,11 @@ def _reason(error: Exception) -> str:
     return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
 
-def found_in(compiled: Any, text: str) -> bool:
+def found_in(compiled: Any, text: str, turn: Turn) -> bool:
     """Whether the pattern matches anywhere in `text`; ValueFault where that might take long."""
     encoded = text.encode(errors="surrogatepass")
-    if compiled.programsize * len(encoded) > WORK_LIMIT:
+    work = compiled.programsize * len(encoded)
+    if work > WORK_LIMIT:
         raise ValueFault(f"the text of {len(encoded):,} bytes is too long for this pattern")
+    turn.spend(work)
     return compiled.search(encoded) is not None

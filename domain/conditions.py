@@ -4,6 +4,7 @@ condition_text      tokens → values       conditions.lark      the grammar
 condition_syntax    text → tree           condition_nodes      the tree, and its canonical text
 condition_compile   tree → closures       condition_values     equality, order, lookup
 condition_functions now(), datetime(), …  condition_times      times and durations as people write them
+condition_patterns  regular expressions   condition_work       how much one evaluation may do
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 from domain.condition_compile import Context, compile_node
 from domain.condition_nodes import Junction, Node, fields_of
 from domain.condition_syntax import parse_tree
+from domain.condition_work import Turn
 from domain.errors import ConditionEvaluationError, ConditionSyntaxError
 
 __all__ = ["Condition", "ConditionEvaluationError", "ConditionSyntaxError", "parse"]
@@ -49,11 +51,11 @@ class Condition:
 
         Objects are any Mapping; what they lack is missing, and so is all of an absent source. `now` is UTC if naive.
         """
-        return self._holds(context, _instant(now))
+        return self._holds(context, _turn(now))
 
     def explain(self, context: Context, *, now: datetime) -> str | None:
         """The source text of the smallest part that was false, None if the condition holds; errors as in `evaluate`."""
-        refused = _refusing(self._node, context, _instant(now))
+        refused = _refusing(self._node, context, _turn(now))
         return None if refused is None else self.text[refused.span.start : refused.span.end]
 
     def __str__(self) -> str:
@@ -69,13 +71,13 @@ class Condition:
         return hash(self._node)
 
 
-def _instant(now: datetime) -> datetime:
-    return now.replace(tzinfo=UTC) if now.utcoffset() is None else now.astimezone(UTC)
+def _turn(now: datetime) -> Turn:
+    return Turn(now.replace(tzinfo=UTC) if now.utcoffset() is None else now.astimezone(UTC))
 
 
-def _refusing(node: Node, context: Context, now: datetime) -> Node | None:
+def _refusing(node: Node, context: Context, turn: Turn) -> Node | None:
     """Of parts joined by AND one alone refuses; of those joined by OR all do, so the whole is the smallest."""
     if isinstance(node, Junction) and node.word == "AND":
-        refusals = (_refusing(item, context, now) for item in node.items)
+        refusals = (_refusing(item, context, turn) for item in node.items)
         return next((refused for refused in refusals if refused is not None), None)
-    return None if compile_node(node)(context, now) else node
+    return None if compile_node(node)(context, turn) else node

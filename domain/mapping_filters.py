@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.reasons import shortened
+
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 
 MAX_NAMES = 1_000  # a tracking plan of a large company has a few hundred events
@@ -33,7 +35,7 @@ class EventFilter(BaseModel):
         name = event.get("name") or event.get("type")
         if self.mode == "all" or (name in self.names) == (self.mode == "only"):
             return None
-        listed = ", ".join(self.names) or "none"
+        listed = shortened(", ".join(self.names)) or "none"
         return f"the event {name} is not among those sent: {'only' if self.mode == 'only' else 'all except'} {listed}"
 
 
@@ -57,7 +59,7 @@ class UserFilter(BaseModel):
             return None
         if self.mode in _USER_MODES:
             return f"the mapping takes {_USER_MODES[self.mode]}"
-        listed = ", ".join(self.segments) or "none"
+        listed = shortened(", ".join(self.segments)) or "none"
         return f"the user is in {'none' if self.mode == 'segments' else 'one'} of the segments {listed}"
 
     def _takes(self, user: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from domain.errors import ConditionSyntaxError
 from domain.json_templates import compile_json
 from domain.mapping_filters import EventFilter, UserFilter
 from domain.objects import Scope
+from domain.reasons import shortened
 from domain.template_limits import LIMITS, Limits
 
 __all__ = [
@@ -121,7 +122,7 @@ class CompiledMapping:
         if reason := self.mapping.users.refusal(scope["user"]):
             return Refusal("users", reason)
         if reason := self._false_part(scope, now):
-            return Refusal("condition", f"the condition does not hold: {reason}")
+            return Refusal("condition", f"the condition does not hold: {shortened(reason)}")
         return self._field_refusal(scope["changes"] if changes is None else changes)
 
     def render(self, scope: Scope) -> Rendered:
@@ -140,7 +141,7 @@ class CompiledMapping:
         fields = self.mapping.fields
         if not fields or changes is None or touches(changes, fields):
             return None
-        return Refusal("fields", f"none of these fields changed: {', '.join(fields)}")
+        return Refusal("fields", f"none of these fields changed: {shortened(', '.join(fields))}")
 
 
 def compile_mapping(mapping: Mapping, *, path: str = "", limits: Limits = LIMITS) -> CompiledMapping:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.deliveries import Reason
 
-__all__ = ["held_words", "words"]
+__all__ = ["held_words", "shortened", "words"]
 
 _WORDS: dict[str, str] = {
     Reason.DEBOUNCING: "waits for the changes to settle",
@@ -27,3 +27,8 @@ def held_words(pause_reason: str | None = None, last_error: str | None = None) -
     """For what a pause holds back: why it is paused, and what went wrong before."""
     said = f"{_WORDS[Reason.PAUSED]}: {pause_reason}" if pause_reason else _WORDS[Reason.PAUSED]
     return f"{said}; the last attempt: {last_error}" if last_error else said
+
+
+def shortened(quoted: str, characters: int = 500) -> str:
+    """What people wrote, as a message quotes it: it may have thousands of characters, and every delivery keeps its message."""
+    return quoted if len(quoted) <= characters else f"{quoted[: characters - 1]}…"

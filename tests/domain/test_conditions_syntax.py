@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.condition_patterns import PATTERN_LIMIT, WORK_LIMIT
+from domain.condition_patterns import PATTERN_LIMIT
 from domain.condition_syntax import NESTING_LIMIT, TEXT_LIMIT
 from domain.condition_text import NUMBER_LIMIT
 from domain.condition_times import WRITTEN_DATE_LIMIT
@@ -317,7 +317,32 @@ def test_a_pattern_that_would_take_long_on_a_megabyte_is_refused() -> None:
     assert evaluate(condition, "a" * 1_000) is False
     with pytest.raises(ConditionEvaluationError, match="too long for this pattern"):
         evaluate(condition, "a" * 1_000_000)
-    assert len("a" * 1_000_000) < WORK_LIMIT
+
+
+A_LONG_LIST = [1] * 120_000  # about what fits into a profile
+TOO_MUCH = {
+    "searching a long list": "profile@list CONTAINS {0}2",
+    "comparing long lists": "profile@list == profile@other",
+    "comparing objects of long lists": "profile@object == profile@object_of_other",
+    "a long list among others": "profile@list IN [profile@other, profile@list_{0}]",
+    "a long text in another case": 'lowercase(profile@text) == "{0}"',
+    "a pattern on a long text": 'profile@text MATCHES "(x+x+)+y{0}"',
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("test", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_as_many_tests_as_fit_cannot_each_run_over_a_whole_profile(test: str) -> None:
+    other = [*A_LONG_LIST[1:], 2]
+    profile = {"list": A_LONG_LIST, "other": other, "text": "İ" * 120_000}
+    context = {"profile": {**profile, "object": {"a": A_LONG_LIST}, "object_of_other": {"a": other}}}
+    one, many = (" OR ".join(test.format(n) for n in range(count)) for count in (2, 150))
+
+    assert parse(one).evaluate(context, now=NOW) is False
+    with pytest.raises(ConditionEvaluationError, match="too much to do"):
+        parse(many).evaluate(context, now=NOW)
+    # What one evaluation has used up is no loss of the next.
+    assert parse(one).evaluate(context, now=NOW) is False
 
 
 @pytest.mark.timeout(20)

@@ -141,6 +141,20 @@ def test_a_refusal_by_condition_names_the_part_that_was_false() -> None:
     assert "exists" not in found.message
 
 
+def test_a_message_quotes_no_more_of_what_people_wrote_than_people_read() -> None:
+    names = [f"event {n}" for n in range(1_000)]
+    long = {
+        "events": {"mode": "only", "names": names},
+        "users": {"mode": "segments", "segments": names},
+        "condition": " OR ".join(f"user@a{n} EXISTS" for n in range(400)),
+    }
+    for member, written in long.items():
+        refused = compile_mapping(a_mapping(**{member: written})).refusal(scope(user=a_user(), event=EVENT), now=NOW)
+        assert refused is not None
+        assert len(refused.message) < 600
+        assert "…" in refused.message
+
+
 def test_errors_of_a_condition_are_never_taken_for_false() -> None:
     mapping = compile_mapping(a_mapping(condition="event@name > 1"))
     with pytest.raises(ConditionEvaluationError):
