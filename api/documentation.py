@@ -7,7 +7,7 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 FILES = {
@@ -21,7 +21,7 @@ _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 
 
 def serve_documentation(app: FastAPI) -> None:
-    """Adds `/docs` and the files it needs. No key is needed to read them; the page asks for one to try a route."""
+    """Adds `/docs` and the files it needs, and sends `/` there. No key is needed to read them; the page asks for one to try a route."""
 
     async def page() -> HTMLResponse:
         return get_swagger_ui_html(
@@ -40,5 +40,10 @@ def serve_documentation(app: FastAPI) -> None:
         headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"}
         return FileResponse(_FOLDER / name, media_type=FILES[name], headers=headers)
 
+    async def root() -> RedirectResponse:
+        # Relative, so that it holds behind a proxy that serves us below a path.
+        return RedirectResponse("docs")
+
+    app.add_api_route("/", root, include_in_schema=False)
     app.add_api_route("/docs", page, include_in_schema=False)
     app.add_api_route("/docs/{name}", file, include_in_schema=False)

@@ -16,7 +16,7 @@ from tests.api.conftest import Api
 
 SCOPES = ("ingest", "operate", "admin")
 OPEN = {"/healthz", "/readyz", "/metrics", "/codec/encode", "/codec/decode"}
-DOCUMENTATION = {"/openapi.json", "/docs", "/docs/{name}"}
+DOCUMENTATION = {"/", "/openapi.json", "/docs", "/docs/{name}"}
 
 # What a route needs is decided here and not read from the code, so that a change of it is noticed.
 EXPECTED = {

@@ -34,3 +34,8 @@ async def test_nothing_else_of_the_package_is_served(api: Api) -> None:
         answer = await api.http.get(f"/docs/{name}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert (await api.http.get("/redoc")).status_code == 404
+
+
+async def test_the_address_itself_leads_to_the_page(api: Api) -> None:
+    answer = await api.http.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/docs")

@@ -185,23 +185,6 @@ async def test_pause_ends_a_back_off_and_resume_goes_on(environment: WorkflowEnv
     assert script.asked[1].under_way == []
 
 
-async def test_pause_ends_a_later_back_off_too(environment: WorkflowEnvironment) -> None:
-    script = Script(
-        [Plan(deliveries=[an_order(used=3)]), Plan(held=True), Plan(deliveries=[an_order(used=4)]), DELIVERED],
-        failing(1, retry_after=100_000),
-        environment.get_current_time,
-    )
-    async with running(environment, script, "pause-later") as handle:
-        with environment.auto_time_skipping_disabled():
-            await _until(handle, "retrying")
-            await _until_attempts(script, 1)
-            await handle.signal(ProfileSync.pause)
-            await _until(handle, "held")
-            await handle.signal(ProfileSync.resume)
-            assert (await handle.result()).state == "delivered"
-    assert len(script.times) == 2
-
-
 async def test_a_workflow_that_holds_looks_again_by_itself(environment: WorkflowEnvironment) -> None:
     script = Script(
         [Plan(held=True), Plan(held=True), Plan(deliveries=[an_order()]), DELIVERED],
@@ -277,9 +260,4 @@ async def _until(handle: WorkflowHandle[Any, Any], state: str) -> None:
 
 async def _until_asked(script: Script, count: int) -> None:
     while len(script.asked) < count:
-        await asyncio.sleep(0.01)
-
-
-async def _until_attempts(script: Script, count: int) -> None:
-    while len(script.times) < count:
         await asyncio.sleep(0.01)
