@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, TextIO
 
@@ -12,15 +12,18 @@ from liquid.token import Token
 from liquid.undefined import UNDEFINED
 
 from domain.objects import UserView
-from domain.template_filters import JSON_CHARS_A_STEP, TEXT_FILTERS
-from domain.template_limits import Budget, LimitReached
+from domain.template_filters import JSON_CHARS_A_STEP, KEYED_FILTERS, TEXT_FILTERS
+from domain.template_limits import Budget, LimitReached, bulk_of
 from domain.template_outputs import TextOutput
 from domain.template_values import to_text
 
 CHARS_A_STEP = 256  # a filter runs over a few hundred characters, or over a few items, in the time of one node
 ITEMS_A_STEP = 4
-SEARCHED_A_STEP = 64
+SEARCHED_A_STEP = 5  # items, and hundreds of characters, that a comparison, `contains` or a loop may run through
+SHORT = 500  # characters that cost less to run through than to charge for
+SHARE_A_STEP = 256  # of a filter's argument that is looked at once for each item
 LOCALS = 1_000  # variables of one template; `assign` keeps each value alive
+_SMALL = frozenset({bool, int, float, type(None)})
 
 
 class Context(RenderContext):
@@ -38,6 +41,8 @@ class Context(RenderContext):
             values = [prepare(value) for value in (left, *args)]
             for value in values:
                 self._spend_on(value)
+            if name in KEYED_FILTERS:
+                self._spend_on_each(left, args)
             try:
                 result = function(*values, **kwargs)
             except (LiquidError, LimitReached, TypeError):
@@ -51,9 +56,12 @@ class Context(RenderContext):
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         found = super().get(path, token=token, default=default)
-        if isinstance(found, list):
-            # what a list is wanted for runs through it: a loop, `contains`, `==`
-            self.budget.spend_steps(len(found) // SEARCHED_A_STEP)
+        kind = type(found)
+        if kind in _SMALL or (kind is str and len(found) < SHORT):  # type: ignore[arg-type]
+            return found
+        if isinstance(found, (str, list, tuple, Mapping)):
+            # what it is wanted for runs through it: a loop, `contains`, `==`
+            self.budget.spend_steps(bulk_of(found, self._affordable(SEARCHED_A_STEP)) // SEARCHED_A_STEP)
         return found
 
     def assign(self, key: str, val: Any) -> None:
@@ -77,8 +85,16 @@ class Context(RenderContext):
         self.budget.check_value(value)
         if isinstance(value, str):
             self.budget.spend_steps(1 + len(value) // CHARS_A_STEP)
-        elif isinstance(value, (list, tuple, range)):
-            self.budget.spend_steps(1 + len(value) // ITEMS_A_STEP)
+        elif isinstance(value, (list, tuple, range, Mapping)):
+            self.budget.spend_steps(1 + bulk_of(value, self._affordable(ITEMS_A_STEP)) // ITEMS_A_STEP)
+
+    def _spend_on_each(self, items: object, arguments: tuple[object, ...]) -> None:
+        count = len(items) if isinstance(items, (list, tuple, Mapping)) else 1
+        weight = sum(bulk_of(each, self._affordable(SHARE_A_STEP)) for each in arguments)
+        self.budget.spend_steps(count * weight // SHARE_A_STEP)
+
+    def _affordable(self, per_step: int) -> int:
+        return self.budget.steps_left * per_step
 
 
 def _as_is(value: object) -> object:

@@ -19,6 +19,8 @@ from domain.template_values import to_json, to_plain, to_text
 MAX_INDENT = 8
 MAX_PATTERN_CHARS = 500  # a directive can print a hundred times its own length
 JSON_CHARS_A_STEP = 16  # writing JSON costs many times what copying text does
+DUMP_STEPS = 5  # of writing one small object as JSON
+DATE_STEPS, DATE_CHAR_STEPS = 20, 2  # writing a date takes 40 µs, and reading one 5 µs for each character
 MAX_DATE_CHARS = 100  # no date is written longer, and the parser's work grows with the length
 
 
@@ -63,12 +65,13 @@ def concat(items: Iterable[object], more: object, *, context: RenderContext) -> 
     return result
 
 
+@with_context
 @sequence_filter
-def uniq(items: Iterable[Any], key: object = None) -> list[object]:
+def uniq(items: Iterable[Any], key: object = None, *, context: RenderContext) -> list[object]:
     """As Liquid's, in linear time."""
     seen: dict[object, object] = {}
     for item in items:
-        seen.setdefault(_identity(item if key is None else _member(item, key)), item)
+        seen.setdefault(_identity(item if key is None else _member(item, key), context), item)
     return list(seen.values())
 
 
@@ -78,6 +81,7 @@ def date_filter(value: object, pattern: object, *, context: RenderContext) -> st
     """As Liquid's, in UTC wherever the value names no zone, so that no server's time zone shows in what is sent."""
     if is_undefined(pattern) or is_undefined(value):
         return to_text(value)
+    context.budget.spend_steps(DATE_STEPS + DATE_CHAR_STEPS * min(len(to_text(value)), MAX_DATE_CHARS))  # type: ignore[attr-defined]
     moment = _to_datetime(value, context)
     if moment is None:
         return to_text(value)
@@ -127,11 +131,13 @@ def _weight(value: object, context: RenderContext) -> int:
     return 8
 
 
-def _identity(value: object) -> object:
+def _identity(value: object, context: RenderContext) -> object:
     try:
         hash(value)
     except TypeError:
-        return json.dumps(to_plain(value), sort_keys=True)
+        text = json.dumps(to_plain(value), sort_keys=True)
+        context.budget.spend_steps(DUMP_STEPS + len(text) // JSON_CHARS_A_STEP)  # type: ignore[attr-defined]
+        return text
     return value
 
 
@@ -153,6 +159,10 @@ FILTERS: dict[str, Callable[..., object]] = {
     "date": date_filter,
 }
 
+# Those that look at an argument once for each item.
+KEYED_FILTERS = frozenset(
+    {"find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sort_numeric", "sum", "uniq", "where"}
+)
 TEXT_FILTERS = frozenset(
     {
         *(

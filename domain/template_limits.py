@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -66,3 +67,21 @@ class Budget:
 def _length(value: list[object] | tuple[object, ...] | range) -> int:
     # len() of a range beyond sys.maxsize raises OverflowError
     return max(0, value.stop - value.start) if isinstance(value, range) else len(value)
+
+
+def bulk_of(value: object, enough: int) -> int:
+    """How many members at any depth, and hundreds of characters, running through the value meets; counts to `enough` only."""
+    bulk, waiting = 0, [value]
+    while waiting and bulk <= enough:
+        one = waiting.pop()
+        if isinstance(one, str):
+            bulk += len(one) // 100
+        elif isinstance(one, Mapping):
+            bulk += len(one)
+            waiting.extend(one.values())
+        elif isinstance(one, (list, tuple)):
+            bulk += len(one)
+            waiting.extend(one)
+        elif isinstance(one, range):
+            bulk += _length(one)
+    return bulk

@@ -20,6 +20,10 @@ BIG = scope(
             "text": "a" * 250_000,
             "numbers": list(range(50_000)),
             "objects": [{"a": i} for i in range(9_000)],
+            "texts": [str(i) for i in range(9_000)],
+            "date": "1 " * 49,
+            "deep": {"a": {"b": [{"c": i} for i in range(9_000)]}},
+            "deeper": {"a": {"b": [{"c": i} for i in range(9_000)]}},
         },
     },
     event={"name": "n"},
@@ -45,12 +49,19 @@ TOO_MUCH = {
     "searching a list again and again": "{% for i in (1..9000) %}{% if user.numbers == x %}{% endif %}{% endfor %}",
     "writing JSON again and again": "{% for i in (1..9000) %}{% assign x = user | json %}{% endfor %}",
     "a long date pattern": "{% assign p = user.text | replace: 'a', '%c' %}{{ 0 | date: p }}",
+    "comparing objects again and again": "{% for i in (1..9000) %}{% if user.deep == user.deeper %}{% endif %}{% endfor %}",
+    "searching a text again and again": "{% for i in (1..9000) %}{% if user.text contains 'aab' %}{% endif %}{% endfor %}",
+    "reading dates again and again": "{% for i in (1..9000) %}{{ user.date | date: '%Y' }}{% endfor %}",
+    "telling objects apart again and again": "{% for i in (1..9000) %}{% assign x = user.objects | uniq %}{% endfor %}",
+    "a key of thousands of objects": "{{ user.texts | map: user.objects }}",
+    "a long value for each item": "{{ user.objects | where: 'a', user.numbers }}{{ user.objects | where: user.text }}",
     "too many variables": "{% for i in (1..9) %}"
     + "".join(f"{{% assign v{i} = 1 %}}" for i in range(1_200))
     + "{% endfor %}",
 }
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", TOO_MUCH.values(), ids=TOO_MUCH)
 def test_a_template_that_wants_too_much_fails(text: str) -> None:
     with pytest.raises(RenderError):
