@@ -72,6 +72,7 @@ _PATCH = text(_change("json_merge_patch(profiles.document, cast(:document as jso
 _REPLACE = text(_change("json_merge_patch('{}'::jsonb, cast(:document as jsonb))"))
 _GET = text(f"select {_COLUMNS} from profiles where id = :id and deleted_at is null")
 
+# A back-off is ended, so that a profile made anew need not wait for what is left of it.
 _DELETE = text("""
 with gone as (
     update profiles
@@ -82,10 +83,14 @@ with gone as (
     update syncs
     set state = case when state = 'delivering' then state else 'discarded' end, reason = 'profile_deleted',
         message = null, wanted_version = gone.version, first_change_at = null, due_at = null, next_attempt_at = null,
-        watched = watched and signal is null, signal = null, updated_at = clock_timestamp()
+        watched = state = 'retrying' or watched and signal is null, updated_at = clock_timestamp(),
+        signal = case when state = 'retrying' then 'deliver_now' end, signal_claimed_until = null,
+        signal_epoch = signal_epoch + case when state = 'retrying' then 1 else 0 end
     from gone
     where syncs.profile_id = gone.id and state in ('waiting', 'delivering', 'retrying')
-    returning syncs.destination_id, syncs.profile_id
+    returning syncs.destination_id, syncs.profile_id, syncs.signal
+), notified as (
+    select pg_notify('sluice_work', '') from discarded where signal is not null limit 1
 ), closed as (
     update deliveries
     set status = 'discarded', reason = 'profile_deleted', next_attempt_at = null,
@@ -96,7 +101,7 @@ with gone as (
 ), forgotten as (
     update sync_mappings set delivered_user = null from gone where sync_mappings.profile_id = gone.id
 )
-select count(*) from gone
+select count(*), (select count(*) from notified) from gone
 """)
 
 

@@ -17,7 +17,7 @@ _OF_PROFILE = text("""
 select s.destination_id, s.profile_id, s.state, s.reason, s.message, s.wanted_version, s.delivered_version, s.due_at,
     s.next_attempt_at, s.run_id, s.updated_at, d.status = 'paused' and d.deleted_at is null as paused, d.pause_reason,
     (select coalesce(json_agg(json_build_object(
-        'mapping_id', m.mapping_id, 'status', m.status, 'delivery_id', m.delivery_id,
+        'mapping_id', m.mapping_id, 'status', coalesce(l.status, m.status), 'delivery_id', m.delivery_id,
         'delivered_version', m.delivered_version, 'reason', l.reason, 'message', l.message,
         'next_attempt_at', l.next_attempt_at) order by m.mapping_id), '[]')
      from sync_mappings m left join deliveries l on l.id = m.delivery_id

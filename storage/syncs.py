@@ -31,7 +31,7 @@ select d.connector, d.status = 'running' as running, d.deleted_at is not null as
         then extract(epoch from s.due_at - clock_timestamp())::double precision end as due_in,
     (select coalesce(json_agg(json_build_object(
         'mapping_id', m.mapping_id, 'settled_version', m.settled_version, 'delivered_version', m.delivered_version,
-        'delivered_user', m.delivered_user, 'delivery_id', m.delivery_id, 'status', m.status,
+        'delivered_user', m.delivered_user, 'delivery_id', m.delivery_id, 'status', coalesce(l.status, m.status),
         'reason', l.reason, 'message', l.message, 'attempts_used', coalesce(l.attempts - l.attempts_before, 0))), '[]')
      from sync_mappings m left join deliveries l on l.id = m.delivery_id
      where m.destination_id = s.destination_id and m.profile_id = s.profile_id) as progress

@@ -363,7 +363,9 @@ class TestMappings:
         await _change(sluice, 1)
         await _until(sluice, "retrying")
         await _tell(sluice, "paused")
-        await eventually(lambda: _count(sluice, 'DestinationId="crm" AND SyncState="held"'))
+        await eventually(
+            lambda: _count(sluice, 'DestinationId="crm" AND SyncState="held" AND ExecutionStatus="Running"')
+        )
         await publish(sluice.database, "crm", a_spec(receiver.url, mappings=[a_mapping(id="other")]))
         await _tell(sluice, "running")
         await _until_delivered(sluice, 1)
@@ -508,10 +510,30 @@ class TestDeletion:
             sluice.database, "crm", a_spec(receiver.url, debounce={"quiet_seconds": 1, "max_wait_seconds": 1})
         )
         await _change(sluice, 1)
+        await eventually(lambda: _all_sent(sluice))
         await sluice.profiles.delete("u1")
         handle = await eventually(lambda: _handle(sluice))
         assert (await handle.result())["state"] == "discarded"
         assert receiver.requests == []
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_a_profile_made_anew_is_delivered_although_an_earlier_delivery_was_open(
+        self, sluice: Product, receiver: Receiver, at_once: bool
+    ) -> None:
+        await publish(sluice.database, "crm", a_spec(receiver.url, retry={"initial_seconds": 600}))
+        receiver.then(Answer(503))
+        await _change(sluice, 1)
+        await eventually(
+            lambda: _count(sluice, 'DestinationId="crm" AND SyncState="retrying" AND ExecutionStatus="Running"')
+        )
+        await sluice.profiles.delete("u1")
+        if not at_once:
+            handle = await eventually(lambda: _handle(sluice))
+            assert (await handle.result())["state"] == "discarded"
+        await _change(sluice, 2)
+        await _until_delivered(sluice, 3)
+        assert _versions(receiver) == [1, 2]
+        assert receiver.requests[0].key != receiver.requests[1].key
 
 
 async def _handle(sluice: Product) -> Any:
