@@ -352,6 +352,19 @@ class TestTest:
         assert (attempt["outcome"], attempt["response"]["body"]) == ("delivered", "ok")
         assert attempt["duration_ms"] is not None
 
+    async def test_members_go_out_in_the_order_in_which_people_wrote_them(self, api: Api, receiver: Receiver) -> None:
+        written = {"zeta": "1", "alpha": {"y": "2", "b": "{{ user.id }}"}, "mid": ["x", "y"]}
+        bodies = {"j": "json", "f": "form", "q": "query"}
+        mappings = [{**A_MAPPING, "id": one, "body": {"format": it, "template": written}} for one, it in bodies.items()]
+        await made(api, **secretly(receiver), mappings=mappings)
+        await a_profile(api)
+        shown = {each["mapping_id"]: each["request"] for each in (await sent(api, {"profile_id": "ada"}))["mappings"]}
+        pairs = "zeta=1&alpha%5By%5D=2&alpha%5Bb%5D=ada&mid=x&mid=y"
+        assert shown["j"]["body"] == '{"zeta":"1","alpha":{"y":"2","b":"ada"},"mid":["x","y"]}'
+        assert shown["f"]["body"] == pairs
+        assert shown["q"]["url"].endswith(f"/in?{pairs}")
+        assert sorted(each.body.decode() for each in receiver.requests) == sorted(["", pairs, shown["j"]["body"]])
+
     async def test_what_is_sent_is_what_the_preview_showed(self, api: Api, receiver: Receiver) -> None:
         await made(api, **secretly(receiver))
         await a_profile(api)
