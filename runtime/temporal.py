@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Iterable
 
 import structlog
@@ -13,7 +14,14 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Unavailable
@@ -84,13 +92,19 @@ def worker_runtime(settings: Settings) -> Runtime:
     The port is bound here. Raises SettingsError when it is in use.
     """
     if not settings.worker_metrics_port:
-        return Runtime(telemetry=TelemetryConfig())
+        return Runtime(telemetry=TelemetryConfig(logging=_core_log()))
     address = f"{settings.worker_metrics_host}:{settings.worker_metrics_port}"
     metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True, unit_suffix=True)
     try:
-        return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+        return Runtime(telemetry=TelemetryConfig(logging=_core_log(), metrics=metrics))
     except (RuntimeError, ValueError) as error:
         raise SettingsError(f"SLUICE_WORKER_METRICS_PORT: cannot serve metrics on {address}: {error}") from error
+
+
+def _core_log() -> LoggingConfig:
+    """What the SDK's core has to say goes through our logging: one line of JSON each, secrets masked."""
+    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    return LoggingConfig(filter=levels, forwarding=LogForwardingConfig(logging.getLogger("temporalio.core")))
 
 
 def _connect_config(settings: Settings) -> ClientConnectConfig:

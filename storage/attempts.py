@@ -25,7 +25,7 @@ with s as (
         updated_at = clock_timestamp()
     from s, destinations d, profiles p
     where l.id = :id and l.status in ('queued', 'delivering', 'retrying')
-        and d.id = s.destination_id and d.status = 'running' and d.deleted_at is null
+        and d.id = s.destination_id and destination_status(s.destination_id) = 'running' and d.deleted_at is null
         and p.id = s.profile_id and p.deleted_at is null
         and not exists (
             select from attempts a

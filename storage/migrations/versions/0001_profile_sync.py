@@ -183,9 +183,21 @@ end
 $$;
 """
 
+# Volatile, so it reads what is committed when it is called, not when the statement that calls it began: an attempt that had to wait
+# for a lock must see a pause that was answered meanwhile.
+DESTINATION_STATUS = """
+create function destination_status(wanted text) returns text
+language plpgsql volatile as $$
+begin
+    return (select status from destinations where id = wanted);
+end
+$$;
+"""
+
 
 def upgrade() -> None:
     op.execute(MERGE_PATCH)
+    op.execute(DESTINATION_STATUS)
     for statement in TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
@@ -206,3 +218,4 @@ def downgrade() -> None:
     ):
         op.execute(f"drop table {table}")
     op.execute("drop function json_merge_patch")
+    op.execute("drop function destination_status")
