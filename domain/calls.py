@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.merge_patches import patched
 from domain.profiles import MAX_ID_LENGTH, Profile
 
 CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -74,27 +75,14 @@ def identified(document: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[s
 
     An email among them also replaces that of the profile itself, which would hide it otherwise.
     """
-    known = {**document, "properties": _patched(document.get("properties"), traits)}
+    known = {**document, "properties": patched(document.get("properties"), traits)}
     if isinstance(traits.get("email"), str) and document.get("email") is not None:
         known["email"] = traits["email"]
     return known
 
 
-def _patched(value: Any, patch: Any) -> Any:
-    """JSON Merge Patch (RFC 7396)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    patched = dict(value) if isinstance(value, Mapping) else {}
-    for name, change in patch.items():
-        if change is None:
-            patched.pop(name, None)
-        else:
-            patched[name] = _patched(patched.get(name), change)
-    return patched
-
-
 def user_of(call: Call, *, now: datetime) -> dict[str, Any]:
     """The `user` object of somebody of whom nothing but this call is known."""
-    document = {"anonymousId": call.anonymousId, "properties": _patched({}, call.all_traits)}
+    document = {"anonymousId": call.anonymousId, "properties": patched({}, call.all_traits)}
     made = Profile(id=call.profile_id, version=0, document=document, created_at=now, updated_at=now)
     return made.as_user()

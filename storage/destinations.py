@@ -17,6 +17,7 @@ from domain.syncs import SyncState
 from storage.credentials import SealedCredentials, insert_credentials, require_credentials
 from storage.cursors import Page, decode_cursor, page_of
 from storage.database import Database
+from storage.event_routes import replace_routes
 from storage.tables import deliveries, destination_drafts, destination_revisions, destinations, syncs
 
 WAKE = text("select pg_notify('sluice_work', '')")
@@ -102,6 +103,7 @@ class Destinations:
         async with self._database.transaction() as connection:
             await lock_destination(connection, destination_id)
             await _tell(connection, destination_id, {"deleted_at": func.now(), "takes_profiles": False})
+            await replace_routes(connection, destination_id, None)
             await connection.execute(
                 update(syncs)
                 .where(syncs.c.destination_id == destination_id, syncs.c.state.in_(HELD_SYNCS))

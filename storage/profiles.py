@@ -17,9 +17,9 @@ TRIES = 3
 
 _COLUMNS = "id, version, document, created_at, updated_at, deleted_at"
 
-# The syncs of every destination that takes profile changes. An open debounce keeps its first change (for the maximum wait);
+# Fragment of a statement that has a `changed (id, version)`: the syncs of every destination that takes profile changes. An open debounce keeps its first change (for the maximum wait);
 # a row that nobody watches gets a signal, and is watched from then on, so that a burst of changes sends one.
-_WANTED = """
+SYNCS_WANTED = """
 moment as materialized (select clock_timestamp() as now), wanted as (
     insert into syncs (destination_id, profile_id, wanted_version, state, reason, first_change_at, due_at,
                        watched, signal, signal_epoch)
@@ -60,7 +60,7 @@ with changed as (
         created_at = case when profiles.deleted_at is null then profiles.created_at else clock_timestamp() end
     where profiles.deleted_at is not null or {document} is distinct from profiles.document
     returning {_COLUMNS}
-), {_WANTED}
+), {SYNCS_WANTED}
 select {_COLUMNS}, true as changed, pg_column_size(document) as size, (select count(*) from notified) as notified
 from changed
 union all

@@ -13,8 +13,11 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
+    SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
@@ -169,6 +172,9 @@ deliveries = Table(
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
     Column("finished_at", _TIME),
+    # Of event deliveries only: their place in their destination's queue.
+    Column("lane", SmallInteger),
+    Column("position", BigInteger),
 )
 
 attempts = Table(
@@ -186,4 +192,82 @@ attempts = Table(
     Column("may_have_arrived", Boolean, nullable=False),
     Column("outcome", Text),
     Column("error", JSONB),
+)
+
+Sequence("event_sequence", metadata=metadata)
+Sequence("event_lane_epoch", metadata=metadata)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    # The order of reception: rises for each profile, since whoever stores an event holds its profile's row.
+    Column("sequence", BigInteger, nullable=False),
+    Column("source_id", Text, nullable=False),  # "" is the API itself
+    Column("message_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("name", Text),
+    Column("profile_id", Text, nullable=False),
+    Column("event", JSON, nullable=False),
+    Column("received_at", _TIME, nullable=False),
+    UniqueConstraint("source_id", "message_id"),
+)
+
+# What fan-out needs of the published revisions: one row for each mapping of events.
+event_routes = Table(
+    "event_routes",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("mapping_id", Text, primary_key=True),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("sources", ARRAY(Text), nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("names", ARRAY(Text), nullable=False),
+)
+
+event_lanes = Table(
+    "event_lanes",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("lane", SmallInteger, primary_key=True),
+    # The lane whose pump serves this one; null while nobody does. `alone`: its next pump serves no other lane.
+    Column("home", SmallInteger),
+    Column("alone", Boolean, nullable=False),
+    # The outbox: its pump is still to be started or woken, and who is doing that.
+    Column("wanted", Boolean, nullable=False),
+    Column("wanted_epoch", BigInteger, nullable=False),
+    Column("wanted_claimed_until", _TIME),
+    # Of a home: the lease of its pump, until when that may begin attempts, and what it has in hand.
+    Column("epoch", BigInteger, nullable=False),
+    Column("permit_until", _TIME),
+    Column("claimed", ARRAY(_ID), nullable=False),
+    # Up to this position everything has ended or is held back by its profile.
+    Column("scanned", BigInteger, nullable=False),
+    Column("outage_since", _TIME),
+    Column("probes", Integer, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+)
+
+# A profile whose next event failed for now: its events wait behind that delivery. Outbox and state in one.
+event_retries = Table(
+    "event_retries",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("profile_id", Text, primary_key=True),
+    Column("lane", SmallInteger, nullable=False),
+    Column("delivery_id", _ID, ForeignKey("deliveries.id"), nullable=False),
+    Column("signal", Text),
+    Column("signal_epoch", BigInteger, nullable=False),
+    Column("signal_claimed_until", _TIME),
+    Column("run_id", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False),
+)
+
+# When a destination with a rate limit takes its next request.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    _destination_id(primary_key=True),
+    Column("next_at", _TIME, nullable=False),
 )

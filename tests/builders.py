@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
 from domain.destinations import DestinationSpec
+from domain.events import IncomingEvent
 from storage.database import Database
+from storage.event_routes import replace_routes
 
 USER_BODY = {
     "format": "json",
@@ -17,6 +20,35 @@ USER_BODY = {
 
 def a_mapping(**changes: Any) -> dict[str, Any]:
     return {"id": "sync", "name": "Sync", "source": "profile", "action": "send", "body": USER_BODY, **changes}
+
+
+EVENT_BODY = {
+    "format": "json",
+    "template": {"user": "{{ user.id }}", "event": "{{ event.name }}", "n": "{{ event.properties.n | json }}"},
+}
+
+
+def an_event_mapping(**changes: Any) -> dict[str, Any]:
+    return {"id": "events", "name": "Events", "source": "events", "action": "send", "body": EVENT_BODY, **changes}
+
+
+def an_event(profile_id: str = "u1", name: str = "Order Completed", **changes: Any) -> IncomingEvent:
+    """A track call as it is stored; `n` and other properties as keywords."""
+    event_id = str(uuid7())
+    event = {
+        "name": name,
+        "type": "track",
+        "timestamp": "2026-11-22T09:40:00+00:00",
+        "properties": changes.pop("properties", {}),
+        "context": {},
+        "traits": {},
+        "userId": profile_id,
+        "anonymousId": None,
+        "messageId": event_id,
+    }
+    return IncomingEvent(
+        **{"id": event_id, "message_id": event_id, "profile_id": profile_id, "event": event, **changes}
+    )
 
 
 def a_spec(url: str = "http://127.0.0.1:9/", **changes: Any) -> dict[str, Any]:
@@ -62,4 +94,5 @@ async def publish(database: Database, destination_id: str, spec: dict[str, Any])
                 "max": checked.debounce.max_wait_seconds,
             },
         )
+        await replace_routes(connection, destination_id, checked)
     return int(number)
