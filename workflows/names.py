@@ -21,6 +21,14 @@ def profile_sync_id(destination_id: str, profile_id: str) -> str:
     return f"profile-sync/{destination_id}/{profile_id}"
 
 
+def event_delivery_id(destination_id: str, lane: int) -> str:
+    return f"event-delivery/{destination_id}/{lane}"
+
+
+def event_retry_id(destination_id: str, profile_id: str) -> str:
+    return f"event-retry/{destination_id}/{profile_id}"
+
+
 def searchable(value: str) -> str:
     """As much of it as a search attribute takes; only ids of many emoji are cut."""
     longest = MAX_ATTRIBUTE_BYTES // len(r"\ud83d\ude00")
