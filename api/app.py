@@ -40,6 +40,7 @@ from storage.declarations import Declarations
 from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
+from storage.event_actions import EventActions
 from storage.gauges import Gauges
 from storage.keys import Keys
 from storage.notifications import Notifications
@@ -103,6 +104,7 @@ def build_services(
         deliveries=Deliveries(database),
         destinations=Destinations(database),
         drafts=Drafts(database),
+        event_actions=EventActions(database),
         keys=keys,
         links=links,
         profiles=profiles,

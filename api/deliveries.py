@@ -108,8 +108,27 @@ async def get_delivery(id: DeliveryId, services: ServicesDep) -> DeliveryAnswer:
 
 @routes.post("/v1/deliveries/{id}/retry", dependencies=[requires("operate")], responses=problems(404, 409))
 async def retry_delivery(id: DeliveryId, services: ServicesDep) -> DeliveryAnswer:  # noqa: A002
-    """Brings a failed delivery back, with its attempts anew; one that waits for its next attempt goes at once."""
-    await services.syncs.retry(str(id))
+    """Brings a failed delivery back, with its attempts anew; one that waits for its next attempt goes at once.
+
+    An event takes its old place in the queue, before later events of its profile.
+    """
+    found = (await services.deliveries.get(str(id))).delivery
+    retried = services.event_actions if found.kind == DeliveryKind.EVENT else services.syncs
+    await retried.retry(found.id)
+    return _detail(await services.deliveries.get(found.id), services)
+
+
+@routes.post("/v1/deliveries/{id}/skip", dependencies=[requires("operate")], responses=problems(404, 409))
+async def skip_delivery(id: DeliveryId, services: ServicesDep) -> DeliveryAnswer:  # noqa: A002
+    """Ends an event delivery that is queued or retrying, for good and unsent; its profile's next event goes."""
+    await services.event_actions.skip(str(id))
+    return _detail(await services.deliveries.get(str(id)), services)
+
+
+@routes.post("/v1/deliveries/{id}/park", dependencies=[requires("operate")], responses=problems(404, 409))
+async def park_delivery(id: DeliveryId, services: ServicesDep) -> DeliveryAnswer:  # noqa: A002
+    """Sets an event delivery that is queued or retrying aside, to be retried later; its profile's next event goes."""
+    await services.event_actions.park(str(id))
     return _detail(await services.deliveries.get(str(id)), services)
 
 

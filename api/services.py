@@ -22,6 +22,7 @@ from storage.credentials import Credentials
 from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
+from storage.event_actions import EventActions
 from storage.keys import Keys
 from storage.profile_samples import ProfileSamples
 from storage.profiles import Profiles
@@ -50,6 +51,7 @@ class Services:
     deliveries: Deliveries
     destinations: Destinations
     drafts: Drafts
+    event_actions: EventActions
     keys: Keys
     links: WorkflowLinks
     profiles: Profiles

@@ -14,7 +14,14 @@ _WORDS: dict[str, str] = {
     Reason.SUPERSEDED: "a newer change took its place",
     Reason.MAPPING_REMOVED: "the mapping is not part of the published revision any more",
     Reason.NO_MAPPING: "no enabled mapping takes profile changes",
-    "retry_requested": "somebody asked for another attempt",
+    Reason.RETRY_REQUESTED: "somebody asked for another attempt",
+    Reason.SKIPPED_BY_OPERATOR: "an operator skipped it",
+    Reason.PARKED: "an operator set it aside; a retry brings it back",
+    Reason.BEHIND_ANOTHER: "waits for an earlier event of the same profile",
+    Reason.OUTAGE: "the destination does not answer; a few probing profiles are tried until it does",
+    Reason.EVENT_SCOPE: "the mapping does not take events of this name",
+    Reason.SOURCE_NOT_CONNECTED: "the event's source is not connected to the destination",
+    Reason.PUBLISHED_LATER: "the mapping was published after the event was received",
 }
 
 

@@ -247,7 +247,7 @@ class Syncs:
 def _check_retriable(row: Any) -> None:
     retriable: Collection[str] = (DeliveryStatus.FAILED, DeliveryStatus.RETRYING)
     if row["kind"] != "profile_sync":
-        raise Conflict("only deliveries of profile syncs can be retried")
+        raise Conflict("a test is not retried; send another one")
     if row["deleted"]:
         raise Conflict("its destination has been deleted")
     if row["status"] not in retriable:

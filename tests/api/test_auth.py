@@ -44,6 +44,8 @@ EXPECTED = {
     ("GET", "/v1/deliveries"): "operate",
     ("GET", "/v1/deliveries/{id}"): "operate",
     ("POST", "/v1/deliveries/{id}/retry"): "operate",
+    ("POST", "/v1/deliveries/{id}/skip"): "operate",
+    ("POST", "/v1/deliveries/{id}/park"): "operate",
     ("POST", "/v1/credentials"): "admin",
     ("GET", "/v1/credentials"): "operate",
     ("GET", "/v1/credentials/{id}"): "operate",
