@@ -18,6 +18,7 @@ from api.aside import Aside
 from api.assembly import assemble
 from api.auth import Authenticator
 from api.dispatcher import Dispatcher
+from api.intake import Intake
 from api.limits import RequestLimits
 from api.links import WorkflowLinks
 from api.metrics import Metrics
@@ -41,6 +42,8 @@ from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
 from storage.event_actions import EventActions
+from storage.event_views import EventViews
+from storage.events import Events
 from storage.gauges import Gauges
 from storage.keys import Keys
 from storage.notifications import Notifications
@@ -93,7 +96,8 @@ def build_services(
     keys = Keys(database)
     credentials = Credentials(database, SecretBox(key_ring))
     profiles, sync_views, aside = Profiles(database), SyncViews(database), Aside()
-    subjects = Subjects(profiles, sync_views)
+    event_views = EventViews(database)
+    subjects = Subjects(profiles, sync_views, event_views)
     return Services(
         admission=Admission(catalog, credentials),
         aside=aside,
@@ -105,6 +109,8 @@ def build_services(
         destinations=Destinations(database),
         drafts=Drafts(database),
         event_actions=EventActions(database),
+        event_views=event_views,
+        intake=Intake(Events(database)),
         keys=keys,
         links=links,
         profiles=profiles,

@@ -15,7 +15,9 @@ from api import (
     deliveries,
     destinations,
     editors,
+    events,
     health,
+    ingest,
     keys,
     metrics,
     previews,
@@ -33,6 +35,8 @@ from api.services import Services
 
 ROUTERS = (
     profiles.routes,
+    ingest.routes,
+    events.routes,
     destinations.routes,
     previews.routes,
     editors.routes,

@@ -12,6 +12,7 @@ from activities.testing import Testing
 from api.admission import Admission
 from api.aside import Aside
 from api.auth import Authenticator
+from api.intake import Intake
 from api.links import WorkflowLinks
 from api.places import Places
 from api.readiness import Readiness
@@ -23,6 +24,7 @@ from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
 from storage.event_actions import EventActions
+from storage.event_views import EventViews
 from storage.keys import Keys
 from storage.profile_samples import ProfileSamples
 from storage.profiles import Profiles
@@ -52,6 +54,8 @@ class Services:
     destinations: Destinations
     drafts: Drafts
     event_actions: EventActions
+    event_views: EventViews
+    intake: Intake
     keys: Keys
     links: WorkflowLinks
     profiles: Profiles

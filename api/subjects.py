@@ -13,6 +13,7 @@ from activities.subjects import Subject
 from domain.calls import Call, event_of, identified, user_of
 from domain.errors import NotFound
 from domain.profiles import ProfileId
+from storage.event_views import EventViews
 from storage.profiles import Profiles
 from storage.sync_views import SyncViews
 
@@ -36,7 +37,10 @@ class SubjectBody(BaseModel):
         " An identify call changes the profile: its traits are merged into it, and mappings of profile changes see that",
     )
     profile_id: ProfileId | None = Field(None, description="a stored profile, as if it had just changed")
-    event_id: UUID | None = Field(None, description="a stored event")
+    event_id: UUID | None = Field(
+        None,
+        description="a stored event, of its profile as it is now; what an identify event changed of it is in it already",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -46,19 +50,29 @@ class SubjectBody(BaseModel):
 
 
 class Subjects:
-    def __init__(self, profiles: Profiles, sync_views: SyncViews) -> None:
+    def __init__(self, profiles: Profiles, sync_views: SyncViews, event_views: EventViews) -> None:
         self._profiles = profiles
         self._sync_views = sync_views
+        self._event_views = event_views
 
     async def find(self, body: SubjectBody, *, destination_id: str | None = None) -> Subject:
         """With what the destination has been delivered of a profile. Raises NotFound."""
         if body.event_id is not None:
-            raise NotFound(f"there is no event {body.event_id}")
+            return await self._of_event(str(body.event_id), destination_id)
         if body.call is not None:
             return await self._of_call(body.call, destination_id)
         profile = await self._profiles.get(body.profile_id or "")
         delivered = await self._delivered(destination_id, profile.id)
         return Subject(profile.as_user(), profile.id, profile.version, delivered=delivered)
+
+    async def _of_event(self, event_id: str, destination_id: str | None) -> Subject:
+        stored = await self._event_views.get(event_id)
+        profile = await self._profiles.get(stored.profile_id)
+        changing = stored.type == "identify"
+        delivered = await self._delivered(destination_id, profile.id) if changing else {}
+        return Subject(
+            profile.as_user(), profile.id, profile.version, stored.event, changes_profile=changing, delivered=delivered
+        )
 
     async def _of_call(self, call: Call, destination_id: str | None) -> Subject:
         now = datetime.now(UTC)
