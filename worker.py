@@ -6,7 +6,9 @@ import asyncio
 import gc
 import os
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -17,9 +19,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.attempting import Attempting
 from activities.deliver import Deliver
+from activities.event_attempting import EventAttempting
+from activities.event_wakes import EventWakes
+from activities.making import Making
 from activities.metering import Metering
 from activities.prepare import Prepare
 from activities.published import PublishedDestinations
+from activities.pump_events import PumpEvents
+from activities.retry_event import RetryEvent
 from activities.secrets import SecretsOf
 from activities.sending import Sending
 from connectors.addresses import AddressPolicy
@@ -31,10 +38,15 @@ from runtime.temporal import connect, register_search_attributes, worker_runtime
 from storage.attempts import Attempts
 from storage.credentials import Credentials
 from storage.database import Database
+from storage.event_leases import EventLeases
+from storage.event_retries import EventRetries
+from storage.notifications import EVENTS, Notifications
 from storage.revisions import Revisions
 from storage.secrets import SecretBox
 from storage.syncs import Syncs
 from workflows import names
+from workflows.event_delivery import EventDelivery
+from workflows.event_retry import EventRetry
 from workflows.profile_sync import ProfileSync
 
 # Workflow tasks that run a first attempt wait for its answer, so there is room for many.
@@ -45,6 +57,28 @@ CACHED_WORKFLOWS = 5_000
 _log = structlog.get_logger("worker")
 
 
+@dataclass
+class Workers:
+    """Temporal's workers of this process, and what they need in the background."""
+
+    workers: Sequence[Worker]
+    wakes: EventWakes
+
+    async def run(self) -> None:
+        """Until `shutdown`. Raises what ends one of them."""
+        waking = asyncio.create_task(self.wakes.run())
+        try:
+            await asyncio.gather(*(worker.run() for worker in self.workers))
+        finally:
+            waking.cancel()
+            with suppress(asyncio.CancelledError):
+                await waking
+
+    async def shutdown(self) -> None:
+        """No new work is taken and what has begun is finished."""
+        await asyncio.gather(*(worker.shutdown() for worker in self.workers))
+
+
 def make_worker(
     client: Client,
     settings: Settings,
@@ -53,20 +87,25 @@ def make_worker(
     *,
     metering: Metering | None = None,
     sandboxed: bool = False,
-) -> Worker:
+) -> Workers:
     """The sandbox proves workflow code deterministic, which tests and replays do; per sync it costs as much as all else here."""
     catalog = load_catalog()
     for problem in catalog.problems:
         _log.error("connector_package_unusable", problem=problem)
     published = PublishedDestinations(Revisions(database), catalog)
     secrets = SecretsOf(Credentials(database, SecretBox(settings.encryption_key_ring)))
-    deliver = Deliver(Attempting(Attempts(database), published, secrets, Sending(http), metering))
+    making = Making(published, secrets, Sending(http))
+    deliver = Deliver(Attempting(Attempts(database), making, metering))
     prepare = Prepare(Syncs(database), published)
-    return Worker(
+    retries = EventRetries(database)
+    retry = RetryEvent(retries, published, EventAttempting(retries, making, metering))
+    wakes = EventWakes(Notifications(database, EVENTS))
+    pump = PumpEvents(EventLeases(database), making, wakes, metering)
+    syncs = Worker(
         client,
         task_queue=names.TASK_QUEUE,
-        workflows=[ProfileSync],
-        activities=[prepare.prepare, deliver.deliver_first, deliver.deliver],
+        workflows=[ProfileSync, EventDelivery, EventRetry],
+        activities=[prepare.prepare, deliver.deliver_first, deliver.deliver, retry.next_event, retry.retry_event],
         workflow_runner=sandbox() if sandboxed else UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_concurrent_activities=settings.worker_concurrency,
@@ -76,6 +115,16 @@ def make_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
     )
+    # Apart, since a pump keeps its place for as long as events come; the attempts of others must find places too.
+    events = Worker(
+        client,
+        task_queue=names.EVENTS_QUEUE,
+        activities=[pump.pump_events],
+        max_concurrent_activities=settings.worker_pumps,
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
+    )
+    return Workers((syncs, events), wakes)
 
 
 def sandbox() -> SandboxedWorkflowRunner:

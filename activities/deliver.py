@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 from temporalio import activity
 
 from activities.attempting import Attempting
 from activities.errors import as_application_errors, retry_later
+from activities.finishing import to_its_end
 from activities.messages import AttemptResult, DeliveryOrder
 
 # A first attempt occupies a workflow task, so few may wait for one destination: others' workflow tasks must find room.
@@ -20,7 +18,6 @@ FIRST_ATTEMPTS_PER_DESTINATION = 4
 SLOW_SECONDS = 1.0  # an answer that took longer than this…
 AVOID_SECONDS = 30.0  # …or failed sends that destination's first attempts the ordinary way for so long
 MAX_REMEMBERED = 10_000  # destinations whose slowness is remembered
-HEARTBEAT_SECONDS = 5.0
 
 
 class Deliver:
@@ -39,7 +36,7 @@ class Deliver:
         self._first[destination] += 1
         started = time.monotonic()
         try:
-            result = await self._to_its_end(order)
+            result = await to_its_end(self._attempt(order))
         finally:
             self._first[destination] -= 1
             if not self._first[destination]:
@@ -52,19 +49,10 @@ class Deliver:
     @as_application_errors
     async def deliver(self, order: DeliveryOrder) -> AttemptResult:
         """An activity under the destination's retry policy: raises to be tried again, returns when the delivery has ended."""
-        result = await self._to_its_end(order, heartbeat=activity.heartbeat)
+        result = await to_its_end(self._attempt(order), heartbeat=activity.heartbeat)
         if result.status == "retry":
             raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0.0)
         return result
-
-    async def _to_its_end(self, order: DeliveryOrder, heartbeat: Callable[[], None] = lambda: None) -> AttemptResult:
-        """An attempt that has begun ends normally, whatever is cancelled meanwhile: its answer counts."""
-        attempt = asyncio.ensure_future(self._attempt(order))
-        while not attempt.done():
-            with suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(asyncio.shield(attempt), HEARTBEAT_SECONDS)
-            heartbeat()
-        return attempt.result()
 
     async def _attempt(self, order: DeliveryOrder) -> AttemptResult:
         info = activity.info()

@@ -72,3 +72,45 @@ class AttemptResult(_Message):
     number: int = 0
     retry_in_seconds: float | None = None
     settled: bool = False
+
+
+class PumpRequest(_Message):
+    """The lanes that this home serves. `probes` and `probe_after` go on from the result before, during an outage."""
+
+    destination_id: str
+    lane: int
+    probes: int = 0
+    probe_after: int = 0
+
+
+class PumpResult(_Message):
+    """Why the pump stopped, and what it did with how many deliveries.
+
+    `idle`: nothing is left; `held`: the destination is paused or gone; `outage`: it does not answer, to be tried again in
+    `wait_seconds`; `more`: it ran long enough; `lost`: another pump has taken over.
+    """
+
+    state: Literal["idle", "held", "outage", "more", "lost"]
+    delivered: int = 0
+    skipped: int = 0
+    failed: int = 0
+    retried: int = 0
+    wait_seconds: float = 0.0
+    probes: int = 0
+    probe_after: int = 0
+    message: str | None = None
+
+
+class EventRetryRequest(_Message):
+    """The profile whose events wait."""
+
+    destination_id: str
+    profile_id: str
+
+
+class EventRetryPlan(_Message):
+    """Make `order`, after `wait_seconds`; or hold; or, with neither, the profile's events are back in the queue."""
+
+    order: DeliveryOrder | None = None
+    wait_seconds: float = 0.0
+    held: bool = False

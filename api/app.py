@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -18,6 +18,7 @@ from api.aside import Aside
 from api.assembly import assemble
 from api.auth import Authenticator
 from api.dispatcher import Dispatcher
+from api.event_dispatcher import EventDispatcher
 from api.intake import Intake
 from api.limits import RequestLimits
 from api.links import WorkflowLinks
@@ -42,11 +43,13 @@ from storage.deliveries import Deliveries
 from storage.destinations import Destinations
 from storage.drafts import Drafts
 from storage.event_actions import EventActions
+from storage.event_lanes import EventLanes
+from storage.event_retries import EventRetries
 from storage.event_views import EventViews
 from storage.events import Events
 from storage.gauges import Gauges
 from storage.keys import Keys
-from storage.notifications import Notifications
+from storage.notifications import WORK, Notifications
 from storage.outbox import Outbox
 from storage.profile_samples import ProfileSamples
 from storage.profiles import Profiles
@@ -139,17 +142,24 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         client = await connect(settings, lazy=True)
         outbox = Outbox(database)
         dispatcher = Supervised(
-            "dispatcher", Dispatcher(outbox, Notifications(database), client, on_sent=metrics.signals_sent).run
+            "dispatcher", Dispatcher(outbox, Notifications(database, WORK), client, on_sent=metrics.signals_sent).run
         )
-        metrics.watch(Gauges(database), outbox, dispatcher)
-        services = _services(settings, database, client, dispatcher, http)
+        events = Supervised("event_dispatcher", _event_dispatcher(database, client, metrics).run)
+        metrics.watch(Gauges(database), outbox, (dispatcher, events))
+        services = _services(settings, database, client, (dispatcher, events), http)
         await services.keys.bootstrap(settings.admin_key.get_secret_value() if settings.admin_key else None)
         await _reseal(services.credentials)
-        async with _in_background(dispatcher):
+        async with _in_background(dispatcher), _in_background(events):
             yield services
     finally:
         await http.aclose()
         await database.close()
+
+
+def _event_dispatcher(database: Database, client: Client, metrics: Metrics) -> EventDispatcher:
+    return EventDispatcher(
+        EventLanes(database), EventRetries(database), Notifications(database), client, on_sent=metrics.signals_sent
+    )
 
 
 async def _reseal(credentials: Credentials) -> None:
@@ -161,7 +171,11 @@ async def _reseal(credentials: Credentials) -> None:
 
 
 def _services(
-    settings: Settings, database: Database, client: Client, dispatcher: Supervised, http: OutboundHttp
+    settings: Settings,
+    database: Database,
+    client: Client,
+    dispatchers: Sequence[Supervised],
+    http: OutboundHttp,
 ) -> Services:
     catalog = load_catalog()
     for complaint in catalog.problems:
@@ -174,7 +188,7 @@ def _services(
         checks={
             "temporal": temporal_answers(client),
             "worker": worker_polls(client, TASK_QUEUE),
-            "dispatcher": dispatcher.check,
+            **{dispatcher.name: dispatcher.check for dispatcher in dispatchers},
         },
         http=http,
         codec=_codec(settings),

@@ -6,9 +6,8 @@ Several replicas share the work. While Temporal is away everything stays in the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 from temporalio.api.batch.v1 import BatchOperationSignal
@@ -17,7 +16,7 @@ from temporalio.client import Client
 from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import Unavailable
+from api.surviving import surviving
 from storage.notifications import Notifications
 from storage.outbox import Outbox, PendingSignal, PendingTell
 from workflows import names
@@ -33,8 +32,6 @@ RESCUE_LIMIT = 500
 WAKE_LIMIT = 1_000
 RPC_TIMEOUT = timedelta(seconds=5)  # a call takes milliseconds; past this Temporal is away and the row waits
 RETRY_SECONDS = 1.0  # until a signal that Temporal did not take is tried again
-
-T = TypeVar("T")
 
 _log = structlog.get_logger("api.dispatcher")
 
@@ -62,7 +59,7 @@ class Dispatcher:
         try:
             async with self._notifications.listening() as wake:
                 while True:
-                    if not await _surviving(self._work, False):
+                    if not await surviving(self._work, False):
                         await wake.wait(SWEEP_SECONDS)
         finally:
             rescue.cancel()
@@ -137,17 +134,8 @@ class Dispatcher:
     async def _rescue_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(RESCUE_SECONDS)
-            if rescued := await _surviving(lambda: self._outbox.rescue(RESCUE_LIMIT), 0):
+            if rescued := await surviving(lambda: self._outbox.rescue(RESCUE_LIMIT), 0):
                 _log.warning("overdue_syncs_signalled_again", count=rescued)
-
-
-async def _surviving(work: Callable[[], Awaitable[T]], otherwise: T) -> T:
-    """A database that is away is waited for; anything else is a bug, and ends the dispatcher visibly."""
-    try:
-        return await work()
-    except Unavailable as error:
-        _log.warning("database_away", reason=error.message)
-        return otherwise
 
 
 def _search_attributes(signal: PendingSignal) -> TypedSearchAttributes:

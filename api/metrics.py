@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import structlog
 from fastapi import Request, Response
@@ -45,14 +46,14 @@ class Metrics:
     def signals_sent(self, count: int) -> None:
         self._signals.inc(count)
 
-    def watch(self, gauges: Gauges, outbox: Outbox, dispatcher: Supervised | None) -> None:
+    def watch(self, gauges: Gauges, outbox: Outbox, dispatchers: Sequence[Supervised]) -> None:
         """Read these too at every scrape."""
         self._gauges = DatabaseGauges(self.registry, gauges, outbox)
-        if dispatcher is not None:
-            up = Gauge("sluice_dispatcher_up", "Whether the dispatcher runs here", registry=self.registry)
-            up.set_function(lambda: float(dispatcher.alive))
+        if dispatchers:
+            up = Gauge("sluice_dispatcher_up", "Whether the dispatchers run here", registry=self.registry)
+            up.set_function(lambda: float(all(each.alive for each in dispatchers)))
             crashes = Gauge("sluice_dispatcher_crashes", "Since the process began", registry=self.registry)
-            crashes.set_function(lambda: float(dispatcher.crashes))
+            crashes.set_function(lambda: float(sum(each.crashes for each in dispatchers)))
 
     async def exposition(self) -> bytes:
         if self._gauges is not None:
@@ -72,6 +73,13 @@ class DatabaseGauges:
         self._oldest = Gauge("sluice_oldest_open_sync_seconds", "Since its last change", labels, registry=registry)
         self._failed = Gauge("sluice_failed_deliveries", "Dead letters", ["destination"], registry=registry)
         self._waiting = Gauge("sluice_signals_waiting", "Signals Temporal has not been sent", registry=registry)
+        self._queue = Gauge("sluice_event_queue", "Event deliveries not finished", labels, registry=registry)
+        self._lag = Gauge(
+            "sluice_oldest_queued_event_seconds", "Age of what is first in line", ["destination"], registry=registry
+        )
+        self._outages = Gauge(
+            "sluice_event_outages", "Whether events find no answer", ["destination"], registry=registry
+        )
         self._lock = asyncio.Lock()
         self._until = 0.0
 
@@ -98,6 +106,19 @@ class DatabaseGauges:
             self._oldest.labels(each.destination_id, each.state).set(each.oldest_seconds)
         for destination_id, count in failed.items():
             self._failed.labels(destination_id).set(count)
+        await self._read_events()
+
+    async def _read_events(self) -> None:
+        queue, lags = await self._source.open_events(), await self._source.event_lags()
+        outages = await self._source.event_outages()
+        for gauge in (self._queue, self._lag, self._outages):
+            gauge.clear()
+        for each in queue:
+            self._queue.labels(each.destination_id, each.state).set(each.deliveries)
+        for destination_id, seconds in lags.items():
+            self._lag.labels(destination_id).set(seconds)
+        for destination_id, outage in outages.items():
+            self._outages.labels(destination_id).set(float(outage))
 
 
 @routes.get("/metrics", response_class=Response)

@@ -39,6 +39,7 @@ class QueuedDelivery:
 
     id: str
     mapping_id: str
+    lane: int
     position: int
     attempts: int
     attempts_before: int

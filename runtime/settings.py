@@ -84,6 +84,9 @@ class Settings(DatabaseSettings):
     worker_concurrency: int = Field(
         100, ge=1, le=2000, description="activities at once in one worker process; each may hold a database connection"
     )
+    worker_pumps: int = Field(
+        500, ge=1, le=5000, description="destinations one worker process sends events to at the same time"
+    )
     worker_metrics_port: Port = Field(9464, description="Prometheus; 0 turns it off")
     worker_metrics_host: str = Field("127.0.0.1", description="loopback unless the operator says otherwise")
     graceful_shutdown_seconds: float = Field(

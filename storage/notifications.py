@@ -11,7 +11,9 @@ import structlog
 
 from storage.database import Database, listening_url
 
-CHANNEL = "sluice_work"
+WORK = "sluice_work"  # something for the dispatcher
+EVENTS = "sluice_events"  # `destination/lane destination/lane …` have events queued; an empty payload: look everywhere
+MAX_PAYLOADS = 1_000  # notifications kept until somebody asks; past that: look everywhere
 RECONNECT_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 CHECK_SECONDS = 15.0  # a connection that broke silently is noticed this late; the sweep covers the gap
@@ -24,6 +26,8 @@ class Wake:
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
+        self._lanes: set[str] = set()
+        self._anywhere = False
 
     async def wait(self, seconds: float) -> None:
         """Until there is work, or for `seconds`."""
@@ -31,10 +35,26 @@ class Wake:
             await asyncio.wait_for(self.event.wait(), seconds)
         self.event.clear()
 
+    def take_lanes(self) -> set[tuple[str, int]] | None:
+        """The lanes that events were queued for since this was last asked; None: maybe any."""
+        lanes, anywhere = self._lanes, self._anywhere
+        self._lanes, self._anywhere = set(), False
+        pairs = (lane.rpartition("/") for lane in lanes)
+        return None if anywhere else {(destination_id, int(lane)) for destination_id, _, lane in pairs}
+
+    def notified(self, channel: str, payload: str) -> None:
+        if channel == EVENTS:
+            self._lanes.update(payload.split())
+            self._anywhere = self._anywhere or not payload or len(self._lanes) > MAX_PAYLOADS
+        self.event.set()
+
 
 class Notifications:
-    def __init__(self, database: Database) -> None:
+    """`channels`: WORK, EVENTS or both."""
+
+    def __init__(self, database: Database, *channels: str) -> None:
         self._url = listening_url(database.url)
+        self._channels = channels or (WORK, EVENTS)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Wake]:
@@ -61,8 +81,9 @@ class Notifications:
             self._url, timeout=CONNECT_TIMEOUT_SECONDS, server_settings={"application_name": "sluice-listen"}
         )
         try:
-            await connection.add_listener(CHANNEL, lambda *_: wake.event.set())
-            wake.event.set()  # what was notified while nobody listened
+            for channel in self._channels:
+                await connection.add_listener(channel, lambda _, __, channel, payload: wake.notified(channel, payload))
+                wake.notified(channel, "")  # what was notified while nobody listened
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
                 await connection.fetchval("select 1", timeout=CONNECT_TIMEOUT_SECONDS)

@@ -244,7 +244,6 @@ event_lanes = Table(
     # Up to this position everything has ended or is held back by its profile.
     Column("scanned", BigInteger, nullable=False),
     Column("outage_since", _TIME),
-    Column("probes", Integer, nullable=False),
     Column("updated_at", _TIME, nullable=False),
 )
 

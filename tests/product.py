@@ -6,7 +6,7 @@ import asyncio
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,22 @@ from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
 
 from api.dispatcher import Dispatcher
+from api.event_dispatcher import EventDispatcher
 from connectors.addresses import AddressPolicy
 from connectors.http import OutboundHttp
 from runtime.settings import Settings
 from runtime.temporal import data_converter
 from storage.database import Database
-from storage.notifications import Notifications
+from storage.event_lanes import EventLanes
+from storage.event_retries import EventRetries
+from storage.events import Events
+from storage.notifications import WORK, Notifications
 from storage.outbox import Outbox
 from storage.profiles import Profiles
 from storage.syncs import Syncs
-from worker import make_worker
+from worker import Workers, make_worker
 from workflows import names
 
 ENCRYPTION_KEYS = "test:" + "A" * 43 + "="
@@ -70,9 +73,10 @@ class Product:
     profiles: Profiles
     syncs: Syncs
     http: OutboundHttp
-    _worker: Worker | None = None
+    events: Events
+    _worker: Workers | None = None
     _running: asyncio.Task[None] | None = None
-    _dispatching: asyncio.Task[None] | None = None
+    _dispatching: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start_worker(self) -> None:
         self._worker = make_worker(self.client, self.settings, self.database, self.http, sandboxed=True)
@@ -85,17 +89,18 @@ class Product:
         self._worker = self._running = None
 
     def start_dispatcher(self) -> None:
-        outbox = Outbox(self.database)
-        self._dispatching = asyncio.create_task(
-            Dispatcher(outbox, Notifications(self.database), self.client).run(), name="dispatcher"
+        syncs = Dispatcher(Outbox(self.database), Notifications(self.database, WORK), self.client)
+        events = EventDispatcher(
+            EventLanes(self.database), EventRetries(self.database), Notifications(self.database), self.client
         )
+        self._dispatching = [asyncio.create_task(each.run()) for each in (syncs, events)]
 
     async def stop_dispatcher(self) -> None:
-        if self._dispatching is not None:
-            self._dispatching.cancel()
+        for task in self._dispatching:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._dispatching
-        self._dispatching = None
+                await task
+        self._dispatching = []
 
     async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         async with self.database.statement() as connection:
@@ -121,7 +126,7 @@ async def product(client: Client, database_url: str) -> AsyncIterator[Product]:
     database = Database(database_url, pool_size=10)
     policy = AddressPolicy.of(settings.outbound_hosts, [str(network) for network in settings.outbound_networks])
     async with OutboundHttp(policy) as http:
-        running = Product(client, database, settings, Profiles(database), Syncs(database), http)
+        running = Product(client, database, settings, Profiles(database), Syncs(database), http, Events(database))
         running.start_worker()
         running.start_dispatcher()
         try:
@@ -135,7 +140,16 @@ async def product(client: Client, database_url: str) -> AsyncIterator[Product]:
 
 async def _terminate_all(running: Product) -> None:
     """Tests share a Temporal server and name the same profiles: nothing of one may still run in the next."""
-    for row in await running.rows("select destination_id, profile_id from syncs"):
-        handle = running.client.get_workflow_handle(names.profile_sync_id(row["destination_id"], row["profile_id"]))
+    syncs = await running.rows("select destination_id, profile_id from syncs")
+    retries = await running.rows(
+        "select destination_id, profile_id from deliveries where kind = 'event' and attempts > 1"
+    )
+    lanes = await running.rows("select destination_id, lane from event_lanes where home = lane")
+    ids = {
+        *(names.profile_sync_id(row["destination_id"], row["profile_id"]) for row in syncs),
+        *(names.event_retry_id(row["destination_id"], row["profile_id"]) for row in retries),
+        *(names.event_delivery_id(row["destination_id"], row["lane"]) for row in lanes),
+    }
+    for workflow_id in ids:
         with suppress(RPCError):
-            await handle.terminate("the test has ended")
+            await running.client.get_workflow_handle(workflow_id).terminate("the test has ended")

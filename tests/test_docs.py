@@ -332,7 +332,7 @@ def test_the_table_of_metrics_is_complete() -> None:
 
 def _metrics() -> set[str]:
     metrics = Metrics()
-    metrics.watch(gauges=None, outbox=None, dispatcher=_Dispatcher())  # type: ignore[arg-type]  # nothing is read here
+    metrics.watch(gauges=None, outbox=None, dispatchers=[_Dispatcher()])  # type: ignore[arg-type]  # nothing is read here
     return {
         f"{family.name}_total" if family.type == "counter" else family.name for family in metrics.registry.collect()
     }

@@ -25,6 +25,15 @@ AFTER_TROUBLE = timedelta(seconds=5)
 # A workflow that holds looks again by itself, in case the resume signal missed it. Seldom: a hundred thousand may be holding.
 HOLD_RECHECK = timedelta(hours=1)
 
+# A pump's run: a minute's work, a minute for what is on the wire, and half a minute of patience to write it down.
+PUMP_TIMEOUT = timedelta(minutes=4)
+# A pump that dies is noticed after this; it reports every 2 s.
+PUMP_HEARTBEAT = timedelta(seconds=10)
+# A pump depends on nothing but our database: it is started again until that is back.
+PUMP_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+)
+
 
 def delivery_retry(order: DeliveryOrder, used: int) -> RetryPolicy:
     """The destination's declared policy, for the attempts that are left after `used`."""

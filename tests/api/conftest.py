@@ -86,7 +86,7 @@ async def api(database: Database) -> AsyncIterator[Api]:
     http = OutboundHttp(AddressPolicy.of(networks=["127.0.0.0/8"]))
     services = services_over(database, http=http)
     metrics = Metrics()
-    metrics.watch(Gauges(database), Outbox(database), None)
+    metrics.watch(Gauges(database), Outbox(database), ())
     app = assemble(metrics=metrics, services=services)
     keys = {scope: (await services.keys.create(scope, [scope])).secret for scope in ("ingest", "operate", "admin")}
     async with http, client_of(app) as client:

@@ -145,7 +145,7 @@ async def test_what_is_open_and_what_failed_is_shown_by_destination(api: Api, da
 async def test_metrics_are_served_while_the_database_is_away() -> None:
     away = Database("postgresql://postgres@127.0.0.1:1/none", pool_size=1)
     metrics = Metrics()
-    metrics.watch(Gauges(away), Outbox(away), None)
+    metrics.watch(Gauges(away), Outbox(away), ())
     async with client_of(assemble(metrics=metrics, services=services_over(away))) as http:
         answer = await http.get("/metrics")
     assert answer.status_code == 200

@@ -38,6 +38,7 @@ alter table deliveries add column lane smallint;
 alter table deliveries add column position bigint;
 create index deliveries_of_event on deliveries (event_id) where event_id is not null;
 create index deliveries_queue on deliveries (destination_id, lane, position) where kind = 'event' and status = 'queued';
+create index deliveries_queue_of_profile on deliveries (profile_id, destination_id) where kind = 'event' and status = 'queued';
 
 create sequence event_lane_epoch;
 
@@ -54,7 +55,6 @@ create table event_lanes (
     claimed uuid[] not null default '{}',
     scanned bigint not null default 0,
     outage_since timestamptz,
-    probes integer not null default 0,
     updated_at timestamptz not null default now(),
     primary key (destination_id, lane)
 ) with (fillfactor = 50);
@@ -143,6 +143,7 @@ def downgrade() -> None:
         op.execute(f"drop table {table}")
     op.execute("drop sequence event_lane_epoch")
     op.execute("drop sequence event_sequence")
+    op.execute("drop index deliveries_queue_of_profile")
     op.execute("drop index deliveries_queue")
     op.execute("drop index deliveries_of_event")
     op.execute("alter table deliveries drop column lane, drop column position")

@@ -1,0 +1,73 @@
+"""pump_events: one run of a destination's pump, under a lease of its lanes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from temporalio import activity
+
+from activities.errors import as_application_errors
+from activities.event_pump import Pump
+from activities.event_wakes import EventWakes
+from activities.making import Making
+from activities.messages import PumpRequest, PumpResult
+from activities.metering import Metering
+from storage.event_leases import EventLeases
+
+HEARTBEAT_SECONDS = 2.0  # a pump that died is noticed after five of them
+
+_log = structlog.get_logger("activities.pump_events")
+
+
+class PumpEvents:
+    def __init__(
+        self, leases: EventLeases, making: Making, wakes: EventWakes, metering: Metering | None = None
+    ) -> None:
+        self._leases = leases
+        self._making = making
+        self._wakes = wakes
+        self._metering = metering or Metering()
+
+    @activity.defn(name="pump_events")
+    @as_application_errors
+    async def pump_events(self, request: PumpRequest) -> PumpResult:
+        info = activity.info()
+        context = {"destination_id": request.destination_id, "workflow_id": info.workflow_id}
+        with structlog.contextvars.bound_contextvars(**context):
+            beating = asyncio.create_task(_beat())
+            try:
+                result = await self._pump(request, info.workflow_id or "", info.workflow_run_id or "")
+            finally:
+                beating.cancel()
+                with suppress(asyncio.CancelledError):
+                    await beating
+            _log.info("pump_stopped", lane=request.lane, **result.model_dump(exclude={"probe_after"}))
+            return result
+
+    async def _pump(self, request: PumpRequest, workflow_id: str, run_id: str) -> PumpResult:
+        with self._wakes.registered(request.destination_id) as wake:
+            lease = await self._leases.acquire(request.destination_id, request.lane)
+            if lease is None:
+                return PumpResult(state="idle")
+            if lease.lost:
+                _log.warning("deliveries_found_in_hand_of_a_lost_pump", count=lease.lost)
+            pump = Pump(
+                lease,
+                self._leases,
+                self._making,
+                self._metering,
+                request=request,
+                wake=wake,
+                stopping=activity.is_worker_shutdown,
+                workflow_id=workflow_id,
+                run_id=run_id,
+            )
+            return await pump.run()
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
