@@ -112,6 +112,12 @@ class DestinationAnswer(_SpecFields):
     published_revision: int | None
     has_draft: bool
     held: int = Field(description="syncs and event deliveries that a pause holds back")
+    queued: int = Field(
+        description="event deliveries that wait their turn while it runs; those in back-off not counted"
+    )
+    outage_since: datetime | None = Field(
+        description="since when it has answered no event: a few profiles go on trying, the others' events wait"
+    )
     pause_reason: str | None
     paused_at: datetime | None
     created_at: datetime

@@ -6,19 +6,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.deliveries import DeliveryKind, DeliveryStatus, Reason
+from domain.deliveries import DeliveryStatus, Reason
 from domain.destinations import DestinationSpec, Status
 from domain.errors import Conflict, NotFound
 from domain.syncs import SyncState
 from storage.credentials import SealedCredentials, insert_credentials, require_credentials
 from storage.cursors import Page, decode_cursor, page_of
 from storage.database import Database
+from storage.event_permits import outlast_permits
+from storage.event_rescans import rescan_lanes
 from storage.event_routes import replace_routes
-from storage.tables import deliveries, destination_drafts, destination_revisions, destinations, syncs
+from storage.tables import (
+    deliveries,
+    destination_drafts,
+    destination_revisions,
+    destinations,
+    event_lanes,
+    event_retries,
+    syncs,
+)
 
 WAKE = text("select pg_notify('sluice_work', '')")
 
@@ -28,7 +38,11 @@ HELD_DELIVERIES = (DeliveryStatus.QUEUED, DeliveryStatus.RETRYING)
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`spec` is the published one, or the draft of what was never published. `held` counts what a pause holds back."""
+    """`spec` is the published one, or the draft of what was never published.
+
+    `held` counts what a pause holds back, `queued` the event deliveries that wait their turn while it runs. `outage_since`: it has
+    answered no event since then.
+    """
 
     id: str
     connector: str
@@ -38,6 +52,8 @@ class Destination:
     published_revision: int | None
     has_draft: bool
     held: int
+    queued: int
+    outage_since: datetime | None
     spec: DestinationSpec
     created_at: datetime
     updated_at: datetime
@@ -80,7 +96,7 @@ class Destinations:
         return page_of("destinations", [_destination(row) for row in rows], limit, lambda found: found.id)
 
     async def pause(self, destination_id: str, reason: str | None) -> Destination:
-        """From its commit on no new attempt starts. Pausing again only replaces the reason, if there is a new one."""
+        """When this returns no new attempt starts. Pausing again only replaces the reason, if there is a new one."""
         async with self._database.transaction() as connection:
             row = await lock_destination(connection, destination_id)
             if row["status"] == "running":
@@ -89,13 +105,16 @@ class Destinations:
             elif reason is not None:
                 change = {"pause_reason": reason, "updated_at": func.now()}
                 await connection.execute(update(destinations).where(destinations.c.id == destination_id).values(change))
-            return await _shown(connection, destination_id)
+            paused = await _shown(connection, destination_id)
+        await outlast_permits(self._database, destination_id)
+        return paused
 
     async def resume(self, destination_id: str) -> Destination:
         async with self._database.transaction() as connection:
             row = await lock_destination(connection, destination_id)
             if row["status"] == "paused":
                 await _tell(connection, destination_id, {"status": "running", "pause_reason": None, "paused_at": None})
+                await rescan_lanes(connection, destination_id)
             return await _shown(connection, destination_id)
 
     async def delete(self, destination_id: str) -> None:
@@ -104,6 +123,7 @@ class Destinations:
             await lock_destination(connection, destination_id)
             await _tell(connection, destination_id, {"deleted_at": func.now(), "takes_profiles": False})
             await replace_routes(connection, destination_id, None)
+            await _lock_event_queue(connection, destination_id)
             await connection.execute(
                 update(syncs)
                 .where(syncs.c.destination_id == destination_id, syncs.c.state.in_(HELD_SYNCS))
@@ -114,6 +134,7 @@ class Destinations:
                 .where(deliveries.c.destination_id == destination_id, deliveries.c.status.in_(HELD_DELIVERIES))
                 .values(_DISCARDED_DELIVERY)
             )
+            await _forget_event_queue(connection, destination_id)
 
 
 async def lock_destination(connection: AsyncConnection, destination_id: str) -> Any:
@@ -154,6 +175,23 @@ async def _tell(connection: AsyncConnection, destination_id: str, change: dict[s
     await connection.execute(WAKE)
 
 
+async def _lock_event_queue(connection: AsyncConnection, destination_id: str) -> None:
+    """Before its deliveries, and in the order in which pumps and retries lock them: otherwise that can deadlock."""
+    for table, key in ((event_retries, event_retries.c.profile_id), (event_lanes, event_lanes.c.lane)):
+        of_it = select(key).where(table.c.destination_id == destination_id).order_by(key).with_for_update()
+        await connection.execute(of_it)
+
+
+async def _forget_event_queue(connection: AsyncConnection, destination_id: str) -> None:
+    """A retry whose attempt is being made keeps its row, by which its workflow finds out how that ends."""
+    being_made = select(deliveries.c.id).where(
+        deliveries.c.id == event_retries.c.delivery_id, deliveries.c.status == DeliveryStatus.DELIVERING
+    )
+    of_it = event_retries.c.destination_id == destination_id
+    await connection.execute(delete(event_retries).where(of_it, ~being_made.exists()))
+    await connection.execute(delete(event_lanes).where(event_lanes.c.destination_id == destination_id))
+
+
 async def _shown(connection: AsyncConnection, destination_id: str) -> Destination:
     row = (await connection.execute(_QUERY.where(destinations.c.id == destination_id))).mappings().first()
     if row is None:
@@ -174,17 +212,33 @@ def _held() -> ColumnElement[int]:
         .correlate(destinations)
         .scalar_subquery()
     )
-    of_events = (
-        select(func.count())
-        .where(
-            deliveries.c.destination_id == destinations.c.id,
-            deliveries.c.status.in_(HELD_DELIVERIES),
-            deliveries.c.kind == DeliveryKind.EVENT,
-        )
+    return case((destinations.c.status == "paused", of_syncs + _events_queued() + _events_retrying()), else_=0)
+
+
+def _queued() -> ColumnElement[int]:
+    return case((destinations.c.status == "running", _events_queued()), else_=0)
+
+
+def _events_queued() -> ColumnElement[int]:
+    """Spelt as the index of the queue is, which then counts them without the rows."""
+    is_queued = text("deliveries.kind = 'event' and deliveries.status = 'queued'")
+    of_it = deliveries.c.destination_id == destinations.c.id
+    return select(func.count()).where(of_it, is_queued).correlate(destinations).scalar_subquery()
+
+
+def _events_retrying() -> ColumnElement[int]:
+    is_retrying = text("deliveries.kind = 'event' and deliveries.status = 'retrying'")
+    of_it = deliveries.c.destination_id == destinations.c.id
+    return select(func.count()).where(of_it, is_retrying).correlate(destinations).scalar_subquery()
+
+
+def _outage_since() -> ColumnElement[datetime]:
+    return (
+        select(func.min(event_lanes.c.outage_since))
+        .where(event_lanes.c.destination_id == destinations.c.id)
         .correlate(destinations)
         .scalar_subquery()
     )
-    return case((destinations.c.status == "paused", of_syncs + of_events), else_=0)
 
 
 def _query() -> Select[Any]:
@@ -198,6 +252,8 @@ def _query() -> Select[Any]:
             *own,
             destination_drafts.c.destination_id.is_not(None).label("has_draft"),
             _held().label("held"),
+            _queued().label("queued"),
+            _outage_since().label("outage_since"),
             func.coalesce(destination_revisions.c.spec, destination_drafts.c.spec).label("spec"),
         )
         .outerjoin(destination_revisions, published)

@@ -17,8 +17,9 @@ TRIES = 3
 
 _COLUMNS = "id, version, document, created_at, updated_at, deleted_at"
 
-# Fragment of a statement that has a `changed (id, version)`: the syncs of every destination that takes profile changes. An open debounce keeps its first change (for the maximum wait);
-# a row that nobody watches gets a signal, and is watched from then on, so that a burst of changes sends one.
+# For statements that have a `changed (id, version)`: the syncs of every destination that takes profile changes. An open debounce
+# keeps its first change (for the maximum wait); a row that nobody watches gets a signal, and is watched from then on, so that a burst
+# of changes sends one.
 SYNCS_WANTED = """
 moment as materialized (select clock_timestamp() as now), wanted as (
     insert into syncs (destination_id, profile_id, wanted_version, state, reason, first_change_at, due_at,
@@ -72,6 +73,18 @@ _PATCH = text(_change("json_merge_patch(profiles.document, cast(:document as jso
 _REPLACE = text(_change("json_merge_patch('{}'::jsonb, cast(:document as jsonb))"))
 _GET = text(f"select {_COLUMNS} from profiles where id = :id and deleted_at is null")
 
+# In statements of their own, so that the next ones see what was stored before we got the locks; and in the order of pumps and retries.
+_LOCKS = (
+    text("select 1 from profiles where id = :id and deleted_at is null for no key update"),
+    text("select 1 from event_retries where profile_id = :id order by destination_id for update"),
+    text("""
+select 1 from event_lanes
+where destination_id in (
+    select destination_id from deliveries where profile_id = :id and kind = 'event' and status = 'queued')
+order by destination_id, lane for update
+"""),
+)
+
 # A back-off is ended, so that a profile made anew need not wait for what is left of it.
 _DELETE = text("""
 with gone as (
@@ -97,11 +110,28 @@ with gone as (
         updated_at = clock_timestamp(), finished_at = clock_timestamp()
     from discarded s
     where deliveries.destination_id = s.destination_id and deliveries.profile_id = s.profile_id
-        and deliveries.status in ('queued', 'retrying')
+        and deliveries.kind <> 'event' and deliveries.status in ('queued', 'retrying')
 ), forgotten as (
     update sync_mappings set delivered_user = null from gone where sync_mappings.profile_id = gone.id
 )
 select count(*), (select count(*) from notified) from gone
+""")
+
+# A retry whose attempt is being made keeps its row, by which its workflow finds out how that ends.
+_DISCARD_EVENTS = text("""
+with unblocked as (
+    delete from event_retries r using deliveries l
+    where r.profile_id = :id and l.id = r.delivery_id and l.status <> 'delivering'
+    returning r.delivery_id
+), left_over as (
+    select delivery_id as id from unblocked
+    union all
+    select id from deliveries where profile_id = :id and kind = 'event' and status = 'queued'
+)
+update deliveries l
+set status = 'discarded', reason = 'profile_deleted', message = null, next_attempt_at = null,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+from left_over where l.id = left_over.id and l.status in ('queued', 'retrying')
 """)
 
 
@@ -143,8 +173,13 @@ class Profiles:
 
     async def delete(self, profile_id: str) -> bool:
         """Empty the profile and discard what is still open for it. False if there was none."""
-        async with self._database.statement() as connection:
-            return bool((await connection.execute(_DELETE, {"id": profile_id})).scalar_one())
+        async with self._database.transaction() as connection:
+            for lock in _LOCKS:
+                await connection.execute(lock, {"id": profile_id})
+            deleted = bool((await connection.execute(_DELETE, {"id": profile_id})).scalar_one())
+            if deleted:
+                await connection.execute(_DISCARD_EVENTS, {"id": profile_id})
+            return deleted
 
 
 def _profile(row: Any) -> Profile:

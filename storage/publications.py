@@ -16,6 +16,7 @@ from storage.credentials import require_credentials
 from storage.cursors import Page, decode_number_cursor, page_of
 from storage.database import Database
 from storage.destinations import WAKE, lock_destination, unknown_destination
+from storage.event_rescans import rescan_lanes
 from storage.event_routes import replace_routes
 from storage.tables import destination_drafts, destination_revisions, destinations
 
@@ -113,6 +114,7 @@ async def _make_live(
     await connection.execute(update(destinations).where(destinations.c.id == row["id"]).values(live))
     await connection.execute(insert(destination_revisions).values(revision))
     await replace_routes(connection, row["id"], spec)
+    await rescan_lanes(connection, row["id"])
     await connection.execute(WAKE)
     return number
 
