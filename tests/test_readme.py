@@ -136,6 +136,12 @@ def test_every_command_of_the_tour_runs_and_does_what_the_text_says(tour: Tour) 
         assert (warning["code"], warning["path"]) == ("unknown_path", "profile@vists")
         assert tour.run_json("render")["value"] == "ADA@EXAMPLE.COM"
 
+        tracked = tour.run_json("track")
+        shown = tour.run_json("event")
+        assert (shown["id"], shown["event"]["messageId"], shown["destinations"]) == (tracked["id"], "sign-up-1", [])
+        [previewed] = tour.run_json("event-preview")["mappings"]
+        assert previewed["request"]["body"] == '{"plan":"pro","email":"ada@example.com"}'
+
         tour.run("prerequisite")
         tour.until_sync_of("bob", "skipped")
         [sync] = tour.run_json("explain")["data"]

@@ -81,7 +81,7 @@ async def _body(services: Services, url: str) -> bytes:
 async def _ids(services: Services) -> dict[str, list[str]]:
     """The first part of a route → the ids that may follow it."""
     found = {}
-    for part in ("connectors", "credentials", "destinations", "deliveries"):
+    for part in ("connectors", "credentials", "destinations", "deliveries", "events"):
         found[part] = [str(each.get("id") or each["slug"]) for each in (await services.get(f"/v1/{part}"))["data"]]
     profiles = {each["profile_id"] for each in await services.deliveries() if each["profile_id"]}
     return {**found, "profiles": sorted(profiles)}
