@@ -16,13 +16,14 @@ from api.problem_docs import problems
 from api.routing import router
 from api.services import Services, ServicesDep
 from domain.errors import NotFound, TooLarge
+from domain.event_backlogs import EventBacklog
 from domain.profiles import MAX_DOCUMENT_BYTES, Profile, ProfilePatch
 from domain.reasons import words
 from domain.sync_explanations import MappingState
 from domain.syncs import SyncState
 from storage.profiles import ProfileChange
 from storage.sync_views import SyncView
-from workflows.names import profile_sync_id
+from workflows.names import event_delivery_id, event_retry_id, profile_sync_id
 
 routes = router(tag="profiles")
 
@@ -75,6 +76,25 @@ class MappingSync(BaseModel):
     next_attempt_at: datetime | None
 
 
+class EventBlocker(BaseModel):
+    """The event delivery that failed for now: the profile's later events wait until it has ended."""
+
+    delivery_id: str
+    event_id: str
+    mapping_id: str
+    status: str
+    reason: str | None
+    message: str | None
+    attempt_count: int
+    next_attempt_at: datetime | None
+    workflow: WorkflowLink
+
+
+class EventsWaiting(BaseModel):
+    queued: int = Field(description="events of this profile that wait, the blocker not counted")
+    blocker: EventBlocker | None
+
+
 class SyncAnswer(BaseModel):
     """`reason` and `message` say why, in the words of deliveries and previews; the two times say when."""
 
@@ -82,7 +102,7 @@ class SyncAnswer(BaseModel):
     state: str = Field(description="idle, waiting, held, delivering, retrying, failed, skipped or discarded")
     reason: str | None
     message: str | None
-    wanted_version: int
+    wanted_version: int | None = Field(description="null where only events are wanted of the profile")
     delivered_version: int | None
     due_at: datetime | None = Field(
         description="when the last change goes out, if none follows it; while held, not before then"
@@ -91,6 +111,7 @@ class SyncAnswer(BaseModel):
         description="of what failed and is tried again; null while held, since resuming sends it at once"
     )
     mappings: list[MappingSync] = Field(description="of those that have had anything to deliver or to refuse")
+    events: EventsWaiting | None = Field(description="null when none of this profile waits for the destination")
     workflow: WorkflowLink
 
 
@@ -170,15 +191,34 @@ def _profile(profile: Profile) -> ProfileAnswer:
 
 
 def _sync(view: SyncView, services: Services) -> SyncAnswer:
-    workflow_id = profile_sync_id(view.destination_id, view.profile_id)
     return SyncAnswer(
         destination_id=view.destination_id,
         wanted_version=view.wanted_version,
         delivered_version=view.delivered_version,
         **asdict(view.explanation),
         mappings=[_mapping(each, view) for each in view.mappings],
-        workflow=services.links.link(workflow_id, view.run_id),
+        events=_events(view, view.events, services) if view.events else None,
+        workflow=services.links.link(*_workflow(view)),
     )
+
+
+def _workflow(view: SyncView) -> tuple[str, str | None]:
+    """Its id and the run, if that is known: of the sync, or of what sends the events where there is no sync."""
+    if view.wanted_version is not None or view.events is None:
+        return profile_sync_id(view.destination_id, view.profile_id), view.run_id
+    if view.events.blocker is not None:
+        return event_retry_id(view.destination_id, view.profile_id), view.events.blocker.run_id
+    return event_delivery_id(view.destination_id, view.events.home), None
+
+
+def _events(view: SyncView, events: EventBacklog, services: Services) -> EventsWaiting:
+    if events.blocker is None:
+        return EventsWaiting(queued=events.queued, blocker=None)
+    shown = asdict(events.blocker)
+    workflow = services.links.link(event_retry_id(view.destination_id, view.profile_id), shown.pop("run_id"))
+    attempt_count = shown.pop("attempts")
+    blocker = EventBlocker(**shown, attempt_count=attempt_count, workflow=workflow)
+    return EventsWaiting(queued=events.queued, blocker=blocker)
 
 
 def _mapping(mapping: MappingState, view: SyncView) -> MappingSync:

@@ -61,7 +61,14 @@ def explain_sync(sync: StoredSync) -> SyncExplanation:
     else:
         message = words(sync.reason, sync.message)
         shown = SyncExplanation(sync.state, sync.reason, message, sync.due_at, sync.next_attempt_at)
-    return _held(sync, shown) if sync.paused and shown.state in (SyncState.WAITING, SyncState.RETRYING) else shown
+    held = sync.paused and shown.state in (SyncState.WAITING, SyncState.RETRYING)
+    return held_explanation(shown, sync.pause_reason) if held else shown
+
+
+def held_explanation(shown: SyncExplanation, pause_reason: str | None) -> SyncExplanation:
+    """A pause ends every back-off: what was in one goes out on resuming, so it has no next attempt of its own."""
+    last_error = shown.message if shown.state == SyncState.RETRYING else None
+    return SyncExplanation(SyncState.HELD, Reason.PAUSED, held_words(pause_reason, last_error), shown.due_at, None)
 
 
 def _retrying(sync: StoredSync) -> MappingState | None:
@@ -80,9 +87,3 @@ def _retrying(sync: StoredSync) -> MappingState | None:
 def _next_attempt(mapping: MappingState) -> datetime:
     assert mapping.next_attempt_at is not None  # noqa: S101 - callers have looked
     return mapping.next_attempt_at
-
-
-def _held(sync: StoredSync, shown: SyncExplanation) -> SyncExplanation:
-    """A pause ends every back-off: what was in one goes out on resuming, so it has no next attempt of its own."""
-    last_error = shown.message if shown.state == SyncState.RETRYING else None
-    return SyncExplanation(SyncState.HELD, Reason.PAUSED, held_words(sync.pause_reason, last_error), shown.due_at, None)
