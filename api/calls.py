@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import to_json
 
-from api.call_json import parse_calls
+from api.call_json import parse_batch
 from api.json_bodies import parse_json
 from domain.calls import MAX_CALL_BYTES, Call, CallType
 from domain.errors import ErrorDetail, InvalidInput, SluiceError, TooLarge
@@ -58,7 +58,7 @@ def read_call(body: bytes, kind: CallType) -> Call:
 def read_batch(body: bytes) -> list[Call | SluiceError]:
     """In the place of each call that is refused, why. Raises for a batch that is refused as a whole, as read_call does."""
     _check_size(len(body), MAX_BATCH_BYTES, "a batch")
-    batch = _validated(BatchBody, parse_calls(body))
+    batch = _validated(BatchBody, parse_batch(body))
     count, shared = len(batch.batch), _size_of(batch.context) if batch.context else 0
     if count > MAX_BATCH_CALLS:
         raise TooLarge(f"a batch may have {MAX_BATCH_CALLS} calls; this one has {count}")
@@ -94,8 +94,7 @@ def _detail(error: Any) -> ErrorDetail:
 
 def _size_of(value: Any) -> int:
     """Bytes of JSON, as short as it can be written."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return len(text) if text.isascii() else len(text.encode())
+    return len(to_json(value))
 
 
 def _check_size(size: int, limit: int, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from domain.calls import Call
 from domain.errors import SluiceError, TooLarge

@@ -10,6 +10,8 @@ def corrected_time(original: str | None, sent: str | None, *, now: datetime) -> 
 
     A time without a zone is in UTC.
     """
+    if not original or not sent:
+        return None
     made, left = _read(original), _read(sent)
     if made is None or left is None:
         return None
@@ -19,9 +21,9 @@ def corrected_time(original: str | None, sent: str | None, *, now: datetime) -> 
         return None
 
 
-def _read(written: str | None) -> datetime | None:
+def _read(written: str) -> datetime | None:
     try:
-        read = datetime.fromisoformat(written or "")
+        read = datetime.fromisoformat(written)
     except ValueError:
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)

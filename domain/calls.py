@@ -82,8 +82,7 @@ def event_of(call: Call, *, message_id: str, now: datetime) -> dict[str, Any]:
     What only some types of calls have (`category`, `groupId`, `previousId`) is there if the call has it.
     """
     happened = corrected_time(call.originalTimestamp, call.sentAt, now=now)
-    own = {name: value for name in _OF_SOME_TYPES if (value := getattr(call, name)) is not None}
-    return {
+    event = {
         "name": call.event if call.type == "track" else call.name,
         "type": call.type,
         "timestamp": happened.isoformat() if happened else call.timestamp or now.isoformat(),
@@ -93,8 +92,11 @@ def event_of(call: Call, *, message_id: str, now: datetime) -> dict[str, Any]:
         "userId": call.userId,
         "anonymousId": call.anonymousId,
         "messageId": call.messageId or message_id,
-        **own,
     }
+    for name in _OF_SOME_TYPES:
+        if name in call.model_fields_set and (value := getattr(call, name)) is not None:
+            event[name] = value
+    return event
 
 
 def identified(document: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
