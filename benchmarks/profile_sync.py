@@ -10,29 +10,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import psutil
-from temporalio.client import Client
 
 from api.dispatcher import Dispatcher
-from benchmarks.hello_world import HELLO_QUEUE, HelloWorld
+from benchmarks.hello_world import hello_rate
 from benchmarks.sink import Sink
-from runtime.laptop.postgres import LaptopPostgres
-from runtime.laptop.temporal_server import LaptopTemporal
-from runtime.temporal import data_converter, register_search_attributes
+from benchmarks.system import System, running_system
 from storage.database import Database
 from storage.gauges import Gauges
-from storage.migrations.upgrade import upgrade
 from storage.notifications import Notifications
 from storage.outbox import Outbox
 from storage.profiles import Profiles
@@ -43,16 +33,14 @@ GOAL = 0.95
 QUIET_SECONDS = 1.0
 CONCURRENCY = 32
 BURST = 100
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass
 class Bench:
-    client: Client
+    system: System
     database: Database
     profiles: Profiles
     sink: Sink
-    processes: list[psutil.Process]
     syncs: list[float] = field(default_factory=list)
     hellos: list[float] = field(default_factory=list)
     sync_cpu: list[float] = field(default_factory=list)
@@ -60,23 +48,7 @@ class Bench:
 
     def cpu_seconds(self) -> float:
         """CPU time so far of everything that takes part: servers, workers and this process."""
-        everyone = [process for root in self.processes for process in (root, *root.children(recursive=True))]
-        return sum(sum(process.cpu_times()[:2]) for process in everyone) + time.process_time()
-
-    async def hello_rate(self, count: int, label: str) -> float:
-        """Workflows a second, from the first start to the last result."""
-        places = asyncio.Semaphore(CONCURRENCY)
-
-        async def one(number: int) -> None:
-            async with places:
-                handle = await self.client.start_workflow(
-                    HelloWorld.run, "world", id=f"hello-{label}-{number}", task_queue=HELLO_QUEUE
-                )
-            await handle.result()
-
-        started = time.perf_counter()
-        await asyncio.gather(*(one(number) for number in range(count)))
-        return count / (time.perf_counter() - started)
+        return sum(self.system.cpu_seconds().values()) + time.process_time()
 
     async def sync_rate(self, count: int, label: str) -> float:
         """Syncs a second, from the first change to the last row settled, less the quiet time that all of them wait."""
@@ -101,7 +73,7 @@ class Bench:
             await asyncio.sleep(0.01)
 
     async def events(self, profile_id: str) -> int:
-        handle = self.client.get_workflow_handle(names.profile_sync_id("bench", profile_id))
+        handle = self.system.client.get_workflow_handle(names.profile_sync_id("bench", profile_id))
         await handle.result()
         return len([event async for event in handle.fetch_history_events()])
 
@@ -113,54 +85,22 @@ class Bench:
         return await self.events("burst")
 
 
-def _process(*argv: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, *argv], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
-    )
-
-
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        postgres, temporal = LaptopPostgres(home), LaptopTemporal(home)
-        postgres.start()
-        temporal.start()
-        url = postgres.create_database("bench")
+    async with running_system() as system, Sink() as sink:
+        url = await system.create_database("bench")
         database = Database(url, pool_size=20)
-        await upgrade(database)
-        client = await Client.connect(temporal.address, data_converter=data_converter({}))
-        await register_search_attributes(client, [key.name for key in names.SEARCH_ATTRIBUTES])
-        environment = {
-            "DATABASE_URL": url,
-            "SLUICE_TEMPORAL_ADDRESS": temporal.address,
-            "SLUICE_ENCRYPTION_KEYS": "bench:" + "A" * 43 + "=",
-            "SLUICE_OUTBOUND_ALLOW": "127.0.0.0/8",
-            "SLUICE_WORKER_METRICS_PORT": "0",
-            "SLUICE_LOG_LEVEL": "warning",
-        }
-        workers = [
-            _process("worker.py", environment=environment),
-            _process("-m", "benchmarks.hello_world", temporal.address, environment=environment),
-        ]
-        dispatching = asyncio.create_task(Dispatcher(Outbox(database), Notifications(database), client).run())
+        system.run_worker(url)
+        system.run("hello-world", "-m", "benchmarks.hello_world", system.temporal.address, url=url)
+        dispatcher = Dispatcher(Outbox(database), Notifications(database), system.client)
+        dispatching = asyncio.create_task(dispatcher.run())
         try:
-            async with Sink() as sink:
-                debounce = {"quiet_seconds": QUIET_SECONDS, "max_wait_seconds": 60}
-                await publish(database, "bench", a_spec(sink.url, debounce=debounce))
-                servers = [psutil.Process(child.child.pid) for child in (postgres, temporal)]
-                running = [*servers, *(psutil.Process(worker.pid) for worker in workers)]
-                yield Bench(client, database, Profiles(database), sink, running)
+            debounce = {"quiet_seconds": QUIET_SECONDS, "max_wait_seconds": 60}
+            await publish(database, "bench", a_spec(sink.url, debounce=debounce))
+            yield Bench(system, database, Profiles(database), sink)
         finally:
             dispatching.cancel()
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.wait(60)
             await database.close()
-            temporal.stop()
-            postgres.stop()
 
 
 def _table(run: Bench, single: int, burst: int) -> str:
@@ -189,11 +129,11 @@ async def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     async with bench() as run:
-        await run.hello_rate(50, "warm-up")
+        await hello_rate(run.system.client, 50, "warm-up")
         await run.sync_rate(50, "warm-up")
         for number in range(options.rounds):
             before = run.cpu_seconds()
-            run.hellos.append(await run.hello_rate(options.syncs, str(number)))
+            run.hellos.append(await hello_rate(run.system.client, options.syncs, str(number)))
             between = run.cpu_seconds()
             run.syncs.append(await run.sync_rate(options.syncs, str(number)))
             run.hello_cpu.append((between - before) / options.syncs * 1000)

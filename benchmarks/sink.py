@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+__all__ = ["ReceiverProtocol", "Sink"]
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+class ReceiverProtocol(asyncio.Protocol):
+    """`take` is given the head and the body of each request, and says whether it is answered."""
+
+    def __init__(self, take: Callable[[bytes, bytes], bool]) -> None:
+        self._take = take
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            length = _content_length(self._buffer[:end])
-            if len(self._buffer) < end + 4 + length:
+            head, start = self._buffer[:end], end + 4
+            length = _content_length(head)
+            if len(self._buffer) < start + length:
                 return
-            self._buffer = self._buffer[end + 4 + length :]
-            self._transport.write(ANSWER)  # type: ignore[attr-defined]
-            self._sink.count()
+            body, self._buffer = self._buffer[start : start + length], self._buffer[start + length :]
+            if self._take(head, body):
+                self.transport.write(ANSWER)  # type: ignore[attr-defined]
 
 
 class Sink:
@@ -41,14 +47,15 @@ class Sink:
     async def done(self, seconds: float = 300) -> None:
         await asyncio.wait_for(self._done.wait(), seconds)
 
-    def count(self) -> None:
+    def count(self, _head: bytes, _body: bytes) -> bool:
         self._left -= 1
         if self._left <= 0:
             self._done.set()
+        return True
 
     async def __aenter__(self) -> Sink:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: ReceiverProtocol(self.count), "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
         return self
 
