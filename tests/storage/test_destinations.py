@@ -12,8 +12,10 @@ from domain.errors import InvalidInput, NotFound
 from storage.database import Database
 from storage.destinations import Destinations
 from storage.drafts import Drafts
+from storage.events import Events
 from storage.profiles import Profiles
 from storage.publications import NothingToPublish, Publications
+from tests.builders import an_event, an_event_mapping
 from tests.storage.builders import ACCEPT_ALL, a_delivery, a_destination, a_spec, a_sync, rows
 
 
@@ -161,6 +163,79 @@ async def test_held_counts_syncs_and_event_deliveries_once(database: Database) -
     destinations = Destinations(database)
     assert (await destinations.get("crm")).held == 0
     assert (await destinations.pause("crm", None)).held == 3
+
+
+async def a_blocked_profile(database: Database, destination_id: str, profile_id: str) -> str:
+    """With one event in back-off and one queued behind it. Answers the first one's delivery."""
+    await Events(database).store([an_event(profile_id), an_event(profile_id)])
+    key = {"destination": destination_id, "profile": profile_id}
+    query = "select id from deliveries where destination_id = :destination and profile_id = :profile order by position"
+    first = (await rows(database, query, **key))[0]["id"]
+    await rows(database, "update deliveries set status = 'retrying' where id = :id returning 1", id=first)
+    await rows(
+        database,
+        "insert into event_retries (destination_id, profile_id, lane, delivery_id)"
+        " values (:destination, :profile, 0, :id) returning 1",
+        **key,
+        id=first,
+    )
+    return str(first)
+
+
+async def a_scanned_lane(database: Database, destination_id: str = "crm") -> None:
+    await rows(
+        database,
+        "insert into event_lanes (destination_id, lane, home, scanned) values (:id, 0, 0, 77) returning 1",
+        id=destination_id,
+    )
+
+
+async def test_deleting_ends_its_events_and_their_queue(database: Database) -> None:
+    await a_destination(database, mappings=[an_event_mapping()])
+    await a_blocked_profile(database, "crm", "ada")
+    sends = await a_blocked_profile(database, "crm", "bob")
+    await rows(database, "update deliveries set status = 'delivering' where id = :id returning 1", id=sends)
+    await a_scanned_lane(database)
+    await Destinations(database).delete("crm")
+    ended = await rows(database, "select id, status, reason from deliveries where status <> 'discarded'")
+    assert [(each["id"], each["status"]) for each in ended] == [(sends, "delivering")]
+    assert await rows(database, "select * from event_lanes") == []
+    left = await rows(database, "select delivery_id from event_retries")
+    assert [each["delivery_id"] for each in left] == [sends]
+
+
+async def test_resuming_and_publishing_make_pumps_look_at_the_whole_queue(
+    database: Database, database_url: str
+) -> None:
+    await a_destination(database)
+    await a_destination(database, "other")
+    await a_scanned_lane(database)
+    await a_scanned_lane(database, "other")
+    destinations = Destinations(database)
+    await destinations.pause("crm", None)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    listener = await asyncpg.connect(database_url)
+    await listener.add_listener("sluice_events", lambda *each: told.put_nowait(each[3]))
+    lanes = "select destination_id, scanned from event_lanes order by destination_id"
+    await destinations.resume("crm")
+    assert await asyncio.wait_for(told.get(), 10) == ""
+    after = [{"destination_id": "crm", "scanned": 0}, {"destination_id": "other", "scanned": 77}]
+    assert await rows(database, lanes) == after
+    await rows(database, "update event_lanes set scanned = 77 returning 1")
+    await Publications(database).restore("crm", 1, by=None, admit=ACCEPT_ALL)
+    assert await asyncio.wait_for(told.get(), 10) == ""
+    assert await rows(database, lanes) == after
+    await listener.close()
+
+
+async def test_the_queue_is_counted_while_it_runs_and_what_is_in_back_off_when_held(database: Database) -> None:
+    await a_destination(database, mappings=[an_event_mapping()])
+    await a_blocked_profile(database, "crm", "ada")
+    destinations = Destinations(database)
+    running = await destinations.get("crm")
+    assert (running.queued, running.held, running.outage_since) == (1, 0, None)
+    paused = await destinations.pause("crm", None)
+    assert (paused.queued, paused.held) == (0, 2)
 
 
 async def test_revisions_are_listed_newest_first_page_by_page(database: Database) -> None:
