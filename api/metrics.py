@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import structlog
 from fastapi import Request, Response
@@ -45,14 +46,14 @@ class Metrics:
     def signals_sent(self, count: int) -> None:
         self._signals.inc(count)
 
-    def watch(self, gauges: Gauges, outbox: Outbox, dispatcher: Supervised | None) -> None:
+    def watch(self, gauges: Gauges, outbox: Outbox, dispatchers: Sequence[Supervised]) -> None:
         """Read these too at every scrape."""
         self._gauges = DatabaseGauges(self.registry, gauges, outbox)
-        if dispatcher is not None:
-            up = Gauge("sluice_dispatcher_up", "Whether the dispatcher runs here", registry=self.registry)
-            up.set_function(lambda: float(dispatcher.alive))
+        if dispatchers:
+            up = Gauge("sluice_dispatcher_up", "Whether the dispatchers run here", registry=self.registry)
+            up.set_function(lambda: float(all(each.alive for each in dispatchers)))
             crashes = Gauge("sluice_dispatcher_crashes", "Since the process began", registry=self.registry)
-            crashes.set_function(lambda: float(dispatcher.crashes))
+            crashes.set_function(lambda: float(sum(each.crashes for each in dispatchers)))
 
     async def exposition(self) -> bytes:
         if self._gauges is not None:

@@ -55,7 +55,6 @@ create table event_lanes (
     claimed uuid[] not null default '{}',
     scanned bigint not null default 0,
     outage_since timestamptz,
-    probes integer not null default 0,
     updated_at timestamptz not null default now(),
     primary key (destination_id, lane)
 ) with (fillfactor = 50);
