@@ -48,10 +48,13 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Any text, such as an error's message; without NUL and lone surrogates, which PostgreSQL does not store."""
-        text = _USER_INFO.sub(f"{MASK}@", text)
+        if "@" in text:
+            text = _USER_INFO.sub(f"{MASK}@", text)
         for spelling in self._spellings:
             text = text.replace(spelling, MASK)  # plain search: most texts hold none, and many of these are short
-        return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+        if "\0" in text:
+            text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text if text.isascii() else text.encode(errors="replace").decode()
 
     def request(self, request: OutboundRequest) -> dict[str, Any]:
         """JSON data `{method, url, headers, body}`; the body is an excerpt."""

@@ -22,6 +22,7 @@ class Limits:
 
 
 LIMITS = Limits()
+_WITHOUT_BULK = frozenset({int, float, bool, type(None)})
 
 
 class LimitReached(Exception):
@@ -74,9 +75,12 @@ def bulk_of(value: object, enough: int) -> int:
     bulk, waiting = 0, [value]
     while waiting and bulk <= enough:
         one = waiting.pop()
-        if isinstance(one, str):
-            bulk += len(one) // 100
-        elif isinstance(one, Mapping):
+        kind = type(one)
+        if kind is str:
+            bulk += len(one) // 100  # type: ignore[arg-type]
+        elif kind in _WITHOUT_BULK:
+            continue
+        elif isinstance(one, (dict, Mapping)):  # a dict is told from others without asking the abstract class
             bulk += len(one)
             waiting.extend(one.values())
         elif isinstance(one, (list, tuple)):
@@ -84,4 +88,6 @@ def bulk_of(value: object, enough: int) -> int:
             waiting.extend(one)
         elif isinstance(one, range):
             bulk += _length(one)
+        elif isinstance(one, str):
+            bulk += len(one) // 100
     return bulk

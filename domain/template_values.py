@@ -12,6 +12,8 @@ from typing import Any
 from liquid import is_undefined
 from liquid.builtin.expressions.primitive import Blank, Empty
 
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
+
 
 def to_text(value: object) -> str:  # noqa: PLR0911 - one line a type
     """What an output writes: nothing for null and undefined, a list's items in a row, objects as JSON."""
@@ -30,9 +32,25 @@ def to_text(value: object) -> str:  # noqa: PLR0911 - one line a type
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def to_plain(value: object) -> Any:  # noqa: PLR0911 - one line a type
+def to_plain(value: object) -> Any:
     """The value as JSON data of its own (undefined is null); ValueError for what JSON cannot say."""
-    if value is None or isinstance(value, (str, bool, int)):
+    kind = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind is dict:  # as nearly everything is: data that came as JSON
+        members: dict[Any, Any] = value  # type: ignore[assignment]
+        return {
+            name if type(name) is str else str(name): member if type(member) in _AS_IT_IS else to_plain(member)
+            for name, member in members.items()
+        }
+    if kind is list:
+        items: list[Any] = value  # type: ignore[assignment]
+        return [item if type(item) in _AS_IT_IS else to_plain(item) for item in items]
+    return _other_to_plain(value)
+
+
+def _other_to_plain(value: object) -> Any:  # noqa: PLR0911 - one line a type
+    if isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -57,11 +75,19 @@ def to_json(value: object, *, indent: int | None = None) -> str:
 
 
 def json_size(plain: Any) -> int:
-    """About the number of characters of the value's JSON text."""
-    if isinstance(plain, str):
-        return len(plain) + 2
-    if isinstance(plain, Mapping):
-        return 2 + sum(len(name) + 4 + json_size(member) for name, member in plain.items())
-    if isinstance(plain, list):
-        return 2 + sum(1 + json_size(item) for item in plain)
-    return 5
+    """About the number of characters of the JSON text of what `to_plain` made."""
+    size, waiting = 0, [plain]
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        if kind is str:
+            size += len(one) + 3
+        elif kind is dict:
+            size += 3 + sum(map(len, one)) + 4 * len(one)
+            waiting += one.values()
+        elif kind is list:
+            size += 3
+            waiting += one
+        else:
+            size += 5
+    return size

@@ -49,7 +49,8 @@ select lease.epoch, coalesce(home.wait_seconds, 0) as wait_seconds, (select coun
 from home, lease
 """)
 
-# The status is asked for last, and anew if a pause changed the row meanwhile: so no permit is given after a pause was answered.
+# Need not be durable: a database that crashes is away for longer than a permit lasts, and what is in hand is a note. The status is
+# asked for last, and anew if a pause changed the row meanwhile: so no permit is given after a pause was answered.
 _CLAIM = text("""
 with picked as materialized (
     select q.* from unnest(cast(:lanes as smallint[]), cast(:afters as bigint[])) as w(lane, after)
@@ -69,7 +70,7 @@ with picked as materialized (
     where l.destination_id = :destination_id and l.lane = :home and l.home = :home and l.epoch = :epoch
         and d.id = :destination_id and d.deleted_at is null and d.published_revision is not null
         and destination_status(:destination_id) = 'running'
-    returning d.published_revision, d.connector
+    returning d.published_revision, d.connector, set_config('synchronous_commit', 'off', true)
 )
 select permit.published_revision, permit.connector, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
     e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at

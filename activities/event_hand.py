@@ -1,0 +1,116 @@
+"""What a pump has in hand: taken from the queue, and not written down yet. By profile, so that each keeps its order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable, KeysView
+
+from domain.events import QueuedDelivery
+
+
+class Hand:
+    """`after`: up to which position each lane has been read. A profile is with one sender at most at any moment."""
+
+    def __init__(self, lanes: Iterable[int]) -> None:
+        self.after = dict.fromkeys(lanes, 0)
+        self.unsent = 0
+        self._lanes: dict[str, int] = {}  # of what is in hand, by delivery
+        self._waiting: dict[str, deque[QueuedDelivery]] = {}  # by profile; one with a sender has an entry, maybe empty
+        self._runnable: asyncio.Queue[str | None] = asyncio.Queue()
+        self._held_back: dict[str, bool] = {}  # profiles that failed for now, and whether that is written down
+        self._written_meanwhile: set[str] = set()  # since the claim that is being made began
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def ids(self) -> KeysView[str]:
+        return self._lanes.keys()
+
+    @property
+    def is_starving(self) -> bool:
+        """No profile waits for a sender: what is unsent is of profiles that have one."""
+        return self._runnable.empty()
+
+    def begin_claim(self) -> None:
+        """From now on the database knows what has been written so far; what is written meanwhile it may not know."""
+        self._held_back = {profile: is_written for profile, is_written in self._held_back.items() if not is_written}
+        self._written_meanwhile = set()
+
+    def take(self, deliveries: Iterable[QueuedDelivery], *, reading_on: bool) -> int:
+        """Take in hand what is not yet, and may go; how many profiles wait for a sender by it."""
+        runnable = 0
+        for delivery in deliveries:
+            if delivery.lane not in self.after:
+                continue
+            if reading_on:
+                self.after[delivery.lane] = max(self.after[delivery.lane], delivery.position)
+            known = delivery.id in self._lanes or delivery.id in self._written_meanwhile
+            if not known and delivery.profile.id not in self._held_back:
+                runnable += self._add(delivery)
+        return runnable
+
+    def _add(self, delivery: QueuedDelivery) -> bool:
+        profile_id = delivery.profile.id
+        self._lanes[delivery.id] = delivery.lane
+        self.unsent += 1
+        if (waiting := self._waiting.get(profile_id)) is not None:
+            waiting.append(delivery)
+            return False
+        self._waiting[profile_id] = deque((delivery,))
+        self._runnable.put_nowait(profile_id)
+        return True
+
+    async def next(self) -> QueuedDelivery | None:
+        """For a sender, which calls `done` with it; None: it is to end."""
+        while (profile_id := await self._runnable.get()) is not None:
+            if waiting := self._waiting[profile_id]:
+                self.unsent -= 1
+                return waiting.popleft()
+            del self._waiting[profile_id]
+        return None
+
+    def dismiss(self, senders: int) -> None:
+        for _ in range(senders):
+            self._runnable.put_nowait(None)
+
+    def done(self, delivery: QueuedDelivery, *, was_made: bool, goes_on: bool) -> None:
+        """Its profile's next one may go, unless nothing or nothing of this profile may. What was not made stays in the queue."""
+        profile_id = delivery.profile.id
+        waiting = self._waiting[profile_id]
+        if not was_made:
+            del self._lanes[delivery.id]
+        if not goes_on or profile_id in self._held_back:
+            self._put_back(waiting)
+        if waiting:
+            self._runnable.put_nowait(profile_id)
+        else:
+            del self._waiting[profile_id]
+
+    def hold_back(self, profile_id: str) -> None:
+        """Nothing more of this profile is taken, until the database says that it may."""
+        self._held_back[profile_id] = False
+
+    def written(self, deliveries: Iterable[QueuedDelivery]) -> None:
+        for delivery in deliveries:
+            del self._lanes[delivery.id]
+            self._written_meanwhile.add(delivery.id)
+            if delivery.profile.id in self._held_back:
+                self._held_back[delivery.profile.id] = True
+
+    def leave(self, lanes: Collection[int]) -> None:
+        """Take nothing of these lanes any more, and put back what is unsent."""
+        self.after = {lane: position for lane, position in self.after.items() if lane not in lanes}
+        for waiting in self._waiting.values():
+            if waiting and waiting[0].lane in lanes:
+                self._put_back(waiting)
+
+    def holds_any_of(self, lanes: Collection[int]) -> bool:
+        return any(lane in lanes for lane in self._lanes.values())
+
+    def _put_back(self, waiting: deque[QueuedDelivery]) -> None:
+        for each in waiting:
+            del self._lanes[each.id]
+        self.unsent -= len(waiting)
+        waiting.clear()
