@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from domain.events import LANES
 from storage.database import Database
 
 _OPEN = text("""
@@ -36,18 +35,27 @@ from (
 group by 1, 2
 """)
 
-# Of each lane the first in line, behind what is known to wait for its profile.
-_EVENT_LAG = text(f"""
+# Steps from lane to lane through the index of the queue, and takes of each the first in line, behind what is known to wait for its
+# profile: so it costs by lanes with work, however long their queues are.
+_EVENT_LAG = text("""
+with recursive lanes as (
+    (select destination_id, lane from deliveries where kind = 'event' and status = 'queued'
+     order by destination_id, lane limit 1)
+    union all
+    select n.destination_id, n.lane from lanes t cross join lateral (
+        select destination_id, lane from deliveries
+        where kind = 'event' and status = 'queued' and (destination_id, lane) > (t.destination_id, t.lane)
+        order by destination_id, lane limit 1) n
+)
 select d.id as destination_id,
     greatest(0, extract(epoch from clock_timestamp() - min(q.created_at)))::double precision as oldest_seconds
-from destinations d cross join generate_series(0, {LANES - 1}) as g(lane)
-left join event_lanes e on e.destination_id = d.id and e.lane = g.lane
+from lanes t join destinations d on d.id = t.destination_id and d.status = 'running' and d.deleted_at is null
+left join event_lanes e on e.destination_id = t.destination_id and e.lane = t.lane
 cross join lateral (
     select l.created_at from deliveries l
-    where l.kind = 'event' and l.status = 'queued' and l.destination_id = d.id and l.lane = g.lane
+    where l.kind = 'event' and l.status = 'queued' and l.destination_id = t.destination_id and l.lane = t.lane
         and l.position > coalesce(e.scanned, 0)
     order by l.position limit 1) q
-where d.status = 'running' and d.deleted_at is null
 group by d.id
 """)
 
