@@ -18,7 +18,7 @@ from storage.credentials import SealedCredentials, insert_credentials, require_c
 from storage.cursors import Page, decode_cursor, page_of
 from storage.database import Database
 from storage.event_permits import outlast_permits
-from storage.event_rescans import rescan_lanes
+from storage.event_rescans import end_back_offs, rescan_lanes
 from storage.event_routes import replace_routes
 from storage.tables import (
     deliveries,
@@ -115,6 +115,7 @@ class Destinations:
             if row["status"] == "paused":
                 await _tell(connection, destination_id, {"status": "running", "pause_reason": None, "paused_at": None})
                 await rescan_lanes(connection, destination_id)
+                await end_back_offs(connection, destination_id)
             return await _shown(connection, destination_id)
 
     async def delete(self, destination_id: str) -> None:

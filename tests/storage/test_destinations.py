@@ -228,6 +228,18 @@ async def test_resuming_and_publishing_make_pumps_look_at_the_whole_queue(
     await listener.close()
 
 
+async def test_resuming_ends_the_back_off_of_events(database: Database) -> None:
+    await a_destination(database, mappings=[an_event_mapping()])
+    await a_blocked_profile(database, "crm", "ada")
+    await rows(database, "update event_retries set signal_claimed_until = now() returning 1")
+    await Destinations(database).pause("crm", None)
+    await Destinations(database).resume("crm")
+    found = await rows(database, "select signal, signal_epoch, signal_claimed_until from event_retries")
+    assert found == [{"signal": "deliver_now", "signal_epoch": 2, "signal_claimed_until": None}]
+    due = "select status from deliveries where next_attempt_at <= clock_timestamp()"
+    assert await rows(database, due) == [{"status": "retrying"}]
+
+
 async def test_the_queue_is_counted_while_it_runs_and_what_is_in_back_off_when_held(database: Database) -> None:
     await a_destination(database, mappings=[an_event_mapping()])
     await a_blocked_profile(database, "crm", "ada")
