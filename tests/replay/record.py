@@ -11,7 +11,6 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,13 @@ from storage.migrations.upgrade import upgrade
 from tests.builders import a_mapping, a_spec, publish
 from tests.product import Product, dev_server, product
 from tests.receiver import Answer, Receiver, eventually
+from tests.replay.event_scenarios import EVENT_SCENARIOS, Scenario
 from workflows import names
 
 HISTORIES = Path(__file__).parent / "histories"
 FIRST_RELEASE = "v1"
 
 _numbers = itertools.count()
-
-Scenario = Callable[[Product, Receiver, str], Awaitable[None]]
 
 
 async def delivered_at_once(sluice: Product, receiver: Receiver, name: str) -> None:
@@ -134,6 +132,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     changed_during_an_attempt,
     one_of_two_mappings_fails,
     destination_deleted_in_back_off,
+    *EVENT_SCENARIOS,
 )
 
 
@@ -169,15 +168,20 @@ async def _record(sluice: Product, scenario: Scenario) -> None:
     name = scenario.__name__.replace("_", "-")
     async with Receiver() as receiver:
         await scenario(sluice, receiver, name)
-        handle = sluice.client.get_workflow_handle(names.profile_sync_id(name, "u1"))
+        handle = sluice.client.get_workflow_handle(EVENT_SCENARIOS.get(scenario, _sync)(name))
         await eventually(lambda: _exists(handle), what="a run")
         with suppress(WorkflowFailureError):
             await handle.result()
         history = await handle.fetch_history()
     await sluice.execute("update destinations set takes_profiles = false")
+    await sluice.execute("delete from event_routes")
     path = HISTORIES / f"{FIRST_RELEASE}-{name}.json"
     path.write_text(json.dumps(_without_traces(history.to_json_dict()), indent=2) + "\n")
     print(f"{path.name}: {len(history.events)} events")
+
+
+def _sync(name: str) -> str:
+    return names.profile_sync_id(name, "u1")
 
 
 def _without_traces(recorded: Any) -> Any:

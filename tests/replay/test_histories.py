@@ -12,13 +12,19 @@ from temporalio.workflow import NondeterminismError
 
 from tests.replay.record import HISTORIES, SCENARIOS
 from worker import sandbox
+from workflows.event_delivery import EventDelivery
+from workflows.event_retry import EventRetry
 from workflows.profile_sync import ProfileSync
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 
 def _replayer() -> Replayer:
-    return Replayer(workflows=[ProfileSync], data_converter=pydantic_data_converter, workflow_runner=sandbox())
+    return Replayer(
+        workflows=[ProfileSync, EventDelivery, EventRetry],
+        data_converter=pydantic_data_converter,
+        workflow_runner=sandbox(),
+    )
 
 
 def _history(path: Path) -> WorkflowHistory:
@@ -40,6 +46,12 @@ async def test_a_run_that_went_otherwise_is_noticed() -> None:
     text = path.read_text().replace('"deliver_first"', '"deliver_otherwise"').replace("deliver_first", "other")
     with pytest.raises((NondeterminismError, RuntimeError)):
         await _replayer().replay_workflow(WorkflowHistory.from_json("changed", _without_timer(text)))
+
+
+async def test_a_pump_that_waited_otherwise_is_noticed() -> None:
+    [path] = [path for path in RECORDED if path.stem.endswith("event-outage-and-recovery")]
+    with pytest.raises((NondeterminismError, RuntimeError)):
+        await _replayer().replay_workflow(WorkflowHistory.from_json("changed", _without_timer(path.read_text())))
 
 
 def _without_timer(text: str) -> str:
