@@ -18,6 +18,7 @@ from storage.database import Database
 from storage.destinations import WAKE, lock_destination, unknown_destination
 from storage.event_rescans import rescan_lanes
 from storage.event_routes import replace_routes
+from storage.rate_limits import FORGET_SLOTS
 from storage.tables import destination_drafts, destination_revisions, destinations
 
 Admit = Callable[[str, DestinationSpec], object]
@@ -95,11 +96,13 @@ async def _make_live(
     if spec.credentials is not None:
         await require_credentials(connection, spec.credentials, row["connector"])
     number = int(row["published_revision"] or 0) + 1
+    rate = spec.rate_limit.per_second if spec.rate_limit is not None else None
     live = {
         "published_revision": number,
         "takes_profiles": spec.takes_profiles,
         "quiet_seconds": spec.debounce.quiet_seconds,
         "max_wait_seconds": spec.debounce.max_wait_seconds,
+        "rate_per_second": rate,
         "updated_at": func.now(),
     }
     revision = {
@@ -113,6 +116,8 @@ async def _make_live(
     }
     await connection.execute(update(destinations).where(destinations.c.id == row["id"]).values(live))
     await connection.execute(insert(destination_revisions).values(revision))
+    if rate != row["rate_per_second"]:
+        await connection.execute(FORGET_SLOTS, {"destination_id": row["id"]})
     await replace_routes(connection, row["id"], spec)
     await rescan_lanes(connection, row["id"])
     await connection.execute(WAKE)

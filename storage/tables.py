@@ -71,6 +71,8 @@ destinations = Table(
     Column("takes_profiles", Boolean, nullable=False),
     Column("quiet_seconds", Double, nullable=False),
     Column("max_wait_seconds", Double, nullable=False),
+    # What attempts need of it, so that one to a destination without a limit looks nowhere else. Null: no limit.
+    Column("rate_per_second", Double),
     # Raised whenever the running workflows must be told (pause, resume, delete); the dispatcher catches `told_epoch` up.
     Column("tell_epoch", BigInteger, nullable=False),
     Column("told_epoch", BigInteger, nullable=False),
@@ -243,6 +245,8 @@ event_lanes = Table(
     Column("claimed", ARRAY(_ID), nullable=False),
     # Up to this position everything has ended or is held back by its profile.
     Column("scanned", BigInteger, nullable=False),
+    # Raised whenever something is to go that lies before what may have been read already.
+    Column("returned", BigInteger, nullable=False),
     Column("outage_since", _TIME),
     Column("updated_at", _TIME, nullable=False),
 )
@@ -263,10 +267,11 @@ event_retries = Table(
     Column("updated_at", _TIME, nullable=False),
 )
 
-# When a destination with a rate limit takes its next request.
+# When a destination with a rate limit takes its next request. Slots that were taken before `since` are not good any more.
 rate_limits = Table(
     "rate_limits",
     metadata,
     _destination_id(primary_key=True),
     Column("next_at", _TIME, nullable=False),
+    Column("since", _TIME, nullable=False),
 )

@@ -84,7 +84,7 @@ async def publish(database: Database, destination_id: str, spec: dict[str, Any])
         await connection.execute(
             text(
                 "update destinations set published_revision = :number, takes_profiles = :takes, quiet_seconds = :quiet,"
-                " max_wait_seconds = :max where id = :id"
+                " max_wait_seconds = :max, rate_per_second = :rate where id = :id"
             ),
             {
                 "id": destination_id,
@@ -92,6 +92,7 @@ async def publish(database: Database, destination_id: str, spec: dict[str, Any])
                 "takes": checked.takes_profiles,
                 "quiet": checked.debounce.quiet_seconds,
                 "max": checked.debounce.max_wait_seconds,
+                "rate": checked.rate_limit.per_second if checked.rate_limit is not None else None,
             },
         )
         await replace_routes(connection, destination_id, checked)

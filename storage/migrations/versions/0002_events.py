@@ -54,6 +54,7 @@ create table event_lanes (
     permit_until timestamptz,
     claimed uuid[] not null default '{}',
     scanned bigint not null default 0,
+    returned bigint not null default 0,
     outage_since timestamptz,
     updated_at timestamptz not null default now(),
     primary key (destination_id, lane)
@@ -76,9 +77,11 @@ create table event_retries (
 create index event_retries_to_signal on event_retries (created_at) where signal is not null;
 create index event_retries_of_profile on event_retries (profile_id);
 
+alter table destinations add column rate_per_second double precision;
 create table rate_limits (
     destination_id text primary key references destinations (id),
-    next_at timestamptz not null
+    next_at timestamptz not null,
+    since timestamptz not null default now()
 ) with (fillfactor = 50);
 """
 
@@ -128,6 +131,12 @@ where d.deleted_at is null and m.mapping ->> 'source' = 'events'
     and coalesce(cast(m.mapping ->> 'enabled' as boolean), true)
 """
 
+RATES = """
+update destinations d set rate_per_second = cast(r.spec #>> '{rate_limit,per_second}' as double precision)
+from destination_revisions r
+where r.destination_id = d.id and r.number = d.published_revision and r.spec #>> '{rate_limit,per_second}' is not null
+"""
+
 
 def upgrade() -> None:
     op.execute(UUID7)
@@ -136,11 +145,13 @@ def upgrade() -> None:
         if statement.strip():
             op.execute(statement)
     op.execute(ROUTES)
+    op.execute(RATES)
 
 
 def downgrade() -> None:
     for table in ("rate_limits", "event_retries", "event_lanes", "event_routes", "events"):
         op.execute(f"drop table {table}")
+    op.execute("alter table destinations drop column rate_per_second")
     op.execute("drop sequence event_lane_epoch")
     op.execute("drop sequence event_sequence")
     op.execute("drop index deliveries_queue_of_profile")
