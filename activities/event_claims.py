@@ -28,12 +28,20 @@ class Claims:
         self._renewing = asyncio.Lock()
 
     async def claim(
-        self, after: Mapping[int, int], *, limit: int, in_hand: Collection[str], due_only: bool = False
+        self,
+        after: Mapping[int, int],
+        returned: Mapping[int, int],
+        *,
+        limit: int,
+        in_hand: Collection[str],
+        heads_only: bool = False,
     ) -> Claim | None:
         """None, from then on: no attempt may begin any more. Raises Unavailable when the database stays away."""
         asked = time.monotonic()
         claim = await recorded(
-            lambda: self._leases.claim(self._lease, after, limit=limit, in_hand=in_hand, due_only=due_only)
+            lambda: self._leases.claim(
+                self._lease, after, returned, limit=limit, in_hand=in_hand, heads_only=heads_only
+            )
         )
         if claim is None:
             self.refused = True
@@ -49,7 +57,7 @@ class Claims:
         if time.monotonic() >= self._permit_until and not self.refused:
             async with self._renewing:
                 if time.monotonic() >= self._permit_until and not self.refused:
-                    await self.claim({}, limit=0, in_hand=in_hand)
+                    await self.claim({}, {}, limit=0, in_hand=in_hand)
         return not self.refused
 
     async def _read_settings(self, claim: Claim) -> None:

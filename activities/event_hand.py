@@ -7,13 +7,18 @@ from collections import deque
 from collections.abc import Collection, Iterable, KeysView
 
 from domain.events import QueuedDelivery
+from storage.event_leases import Claim
 
 
 class Hand:
-    """`after`: up to which position each lane has been read. A profile is with one sender at most at any moment."""
+    """`after`: up to which position each lane has been read; `returned`: what the database said of it then.
+
+    A profile is with one sender at most at any moment.
+    """
 
     def __init__(self, lanes: Iterable[int]) -> None:
         self.after = dict.fromkeys(lanes, 0)
+        self.returned: dict[int, int] = {}
         self.unsent = 0
         self._lanes: dict[str, int] = {}  # of what is in hand, by delivery
         self._waiting: dict[str, deque[QueuedDelivery]] = {}  # by profile; one with a sender has an entry, maybe empty
@@ -38,29 +43,36 @@ class Hand:
         self._held_back = {profile: is_written for profile, is_written in self._held_back.items() if not is_written}
         self._written_meanwhile = set()
 
-    def take(self, deliveries: Iterable[QueuedDelivery], *, reading_on: bool) -> int:
-        """Take in hand what is not yet, and may go; how many profiles wait for a sender by it."""
-        runnable = 0
+    def take(self, deliveries: Iterable[QueuedDelivery]) -> None:
+        """Take in hand what is not yet, and may go."""
         for delivery in deliveries:
-            if delivery.lane not in self.after:
-                continue
-            if reading_on:
-                self.after[delivery.lane] = max(self.after[delivery.lane], delivery.position)
             known = delivery.id in self._lanes or delivery.id in self._written_meanwhile
-            if not known and delivery.profile.id not in self._held_back:
-                runnable += self._add(delivery)
-        return runnable
+            if not known and delivery.lane in self.after and delivery.profile.id not in self._held_back:
+                self._add(delivery)
 
-    def _add(self, delivery: QueuedDelivery) -> bool:
+    def read(self, claim: Claim, *, limit: int) -> None:
+        """What a claim of at most `limit` deliveries says about how far the lanes have been read.
+
+        Full, it was cut at its last delivery, which may lie before where a lane was read to: then that is read once more.
+        """
+        found = claim.deliveries
+        self.returned = claim.returned
+        if len(found) >= limit:
+            self.after = dict.fromkeys(self.after, found[-1].position)
+        else:
+            for delivery in found:
+                if delivery.lane in self.after:
+                    self.after[delivery.lane] = max(self.after[delivery.lane], delivery.position)
+
+    def _add(self, delivery: QueuedDelivery) -> None:
         profile_id = delivery.profile.id
         self._lanes[delivery.id] = delivery.lane
         self.unsent += 1
         if (waiting := self._waiting.get(profile_id)) is not None:
             waiting.append(delivery)
-            return False
+            return
         self._waiting[profile_id] = deque((delivery,))
         self._runnable.put_nowait(profile_id)
-        return True
 
     async def next(self) -> QueuedDelivery | None:
         """For a sender, which calls `done` with it; None: it is to end."""

@@ -135,13 +135,13 @@ class Pump:
         """Read on in the queue, or `again` from its beginning; how many were found."""
         self._hand.begin_claim()
         after = dict.fromkeys(self._hand.after, 0) if again else self._hand.after
-        limit = CLAIM_LIMIT + (len(self._hand) if again else 0)
-        claim = await self._claims.claim(after, limit=limit, in_hand=self._hand.ids)
+        claim = await self._claims.claim(after, self._hand.returned, limit=CLAIM_LIMIT, in_hand=self._hand.ids)
         if claim is None:
             self._halt("held")
             return 0
         found = len(claim.deliveries)
-        self._hand.take(claim.deliveries, reading_on=True)
+        self._hand.read(claim, limit=CLAIM_LIMIT)
+        self._hand.take(claim.deliveries)
         self._full_claims = self._full_claims + 1 if found >= CLAIM_LIMIT else 0
         if self._full_claims >= LEAVE_AFTER and len(self._hand.after) > 1:
             self._leaving = frozenset(self._hand.after) - {self._lease.home}
@@ -151,16 +151,18 @@ class Pump:
     async def _probe(self) -> int:
         """Take one delivery whose next attempt is due, of another profile each time; without one, stop."""
         self._hand.begin_claim()
+        first = await self._claims.claim(self._hand.after, {}, limit=0, in_hand=())
+        self._hand.returned = first.returned if first is not None else {}
         for after in {self._outage.after: None, 0: None}:  # once around
             lanes = dict.fromkeys(self._hand.after, after)
-            claim = await self._claims.claim(lanes, limit=1, in_hand=self._hand.ids, due_only=True)
+            claim = await self._claims.claim(lanes, self._hand.returned, limit=1, in_hand=(), heads_only=True)
             if claim is None:
                 self._halt("held")
                 return 0
             if claim.deliveries:
-                self._hand.take(claim.deliveries, reading_on=False)
+                self._hand.take(claim.deliveries)
                 return 1
-        waiting = await self._claims.claim(dict.fromkeys(self._hand.after, 0), limit=1, in_hand=())
+        waiting = await self._claims.claim(dict.fromkeys(self._hand.after, 0), {}, limit=1, in_hand=())
         self._halt("outage" if waiting is not None and waiting.deliveries else "idle")
         return 0
 

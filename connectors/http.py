@@ -14,7 +14,6 @@ import certifi
 import httpx
 from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
-from httpx_aiohttp import AiohttpTransport
 
 from connectors.addresses import AddressPolicy
 from connectors.headers import raw_header
@@ -23,6 +22,7 @@ from connectors.network_errors import delivery_error
 from connectors.redirects import next_hop
 from connectors.response_bodies import read_body
 from connectors.sockets import SystemResolver, guarded_connector, unguarded_connector
+from connectors.transport import AiohttpTransport
 from connectors.urls import checked_url
 from domain.errors import NetworkError
 
@@ -106,7 +106,7 @@ class OutboundHttp:
             body, truncated = await read_body(response, self._limits.body_bytes, deadline)
         finally:
             await response.aclose()  # a connection with unread bytes is closed, not pooled
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = dict(response.headers.items())  # httpx has their names in lower case
         elapsed = (perf_counter() - started) * 1000
         location = headers.get("location") if response.is_redirect else None
         return OutboundResponse(response.status_code, headers, body, truncated, elapsed), location
@@ -136,7 +136,7 @@ class OutboundHttp:
         )
 
     def _transport(self, *, trusted: bool) -> AiohttpTransport:
-        return AiohttpTransport(verify=self._tls, trust_env=False, client=lambda: self._session(trusted))
+        return AiohttpTransport(lambda: self._session(trusted))
 
     def _session(self, trusted: bool) -> aiohttp.ClientSession:
         connector = (

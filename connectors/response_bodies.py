@@ -8,6 +8,8 @@ import zlib
 import aiohttp
 import httpx
 
+from connectors.transport import Body
+
 __all__ = ["read_body"]
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib detects which of the two it is
@@ -28,14 +30,15 @@ async def read_body(response: httpx.Response, limit: int, deadline: float) -> tu
 
 async def _read(response: httpx.Response, limit: int, deadline: float) -> tuple[bytes, bool]:
     raw = bytearray()
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  (what the async transport returns)
+    body = response.stream
+    assert isinstance(body, Body)  # noqa: S101  (what our transport returns)
     try:
         async with asyncio.timeout_at(deadline):
-            async for chunk in response.stream:
+            while chunk := await body.chunk():
                 raw += chunk
                 if len(raw) > limit:
                     return bytes(raw[:limit]), True
-    except (TimeoutError, OSError, aiohttp.ClientError, httpx.HTTPError):
+    except (TimeoutError, OSError, aiohttp.ClientError):
         return bytes(raw), True
     return bytes(raw), False
 

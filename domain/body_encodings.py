@@ -6,6 +6,8 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from domain.template_values import to_text
 
 Pairs = tuple[tuple[str, str], ...]
@@ -16,8 +18,8 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 def to_json_bytes(value: Any) -> bytes:
     """Compact JSON of plain data, in UTF-8; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
+        return to_json(value)
+    except PydanticSerializationError:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 

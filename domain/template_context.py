@@ -26,6 +26,15 @@ LOCALS = 1_000  # variables of one template; `assign` keeps each value alive
 _SMALL = frozenset({bool, int, float, type(None)})
 
 
+def charge_reading(found: object, budget: Budget) -> None:
+    """What a value is wanted for runs through it: a loop, `contains`, `==`."""
+    kind = type(found)
+    if kind in _SMALL or (kind is str and len(found) < SHORT):  # type: ignore[arg-type]
+        return
+    if isinstance(found, (str, list, tuple, Mapping)):
+        budget.spend_steps(bulk_of(found, budget.steps_left * SEARCHED_A_STEP) // SEARCHED_A_STEP)
+
+
 class Context(RenderContext):
     """A render context that spends from a budget."""
 
@@ -56,12 +65,7 @@ class Context(RenderContext):
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         found = super().get(path, token=token, default=default)
-        kind = type(found)
-        if kind in _SMALL or (kind is str and len(found) < SHORT):  # type: ignore[arg-type]
-            return found
-        if isinstance(found, (str, list, tuple, Mapping)):
-            # what it is wanted for runs through it: a loop, `contains`, `==`
-            self.budget.spend_steps(bulk_of(found, self._affordable(SEARCHED_A_STEP)) // SEARCHED_A_STEP)
+        charge_reading(found, self.budget)
         return found
 
     def assign(self, key: str, val: Any) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from liquid.ast import Node
 from liquid.builtin.content import ContentNode
-from liquid.builtin.expressions import FilteredExpression
+from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 
+from domain.objects import Scope, UserView
+from domain.references import MISSING
 from domain.template_context import Context
 from domain.template_values import to_text
 
 Part = str | FilteredExpression
+
+_WALKED = frozenset({dict, UserView})
 
 
 def tagless(nodes: list[Node]) -> tuple[Part, ...]:
@@ -41,3 +47,20 @@ def write_part(part: Part, context: Context) -> str:
     except LiquidError as error:
         error.token = error.token or part.token
         raise
+
+
+def plain_path(expression: object) -> tuple[str, ...]:
+    """The names of a path made of names alone, which `walked` may follow; () for any other expression."""
+    if type(expression) is not Path or not all(isinstance(segment, str) for segment in expression.path):
+        return ()
+    return tuple(str(segment) for segment in expression.path)
+
+
+def walked(path: tuple[str, ...], scope: Scope) -> Any:
+    """What the path leads to by members that exist; MISSING if the engine has to say what it means (`size`, `first`, `now`)."""
+    found: Any = scope
+    for name in path:
+        if type(found) not in _WALKED or name not in found:
+            return MISSING
+        found = found[name]
+    return found

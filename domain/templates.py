@@ -14,12 +14,12 @@ from domain.errors import RenderError, TemplateSyntaxError
 from domain.objects import Scope, scope
 from domain.references import MISSING, parse_literal, parse_reference
 from domain.template_checks import header_fault, url_fault
-from domain.template_context import Context
+from domain.template_context import Context, charge_reading
 from domain.template_engine import parse
 from domain.template_limits import LIMITS, Budget, Limits
 from domain.template_markup import find_fault
 from domain.template_outputs import JsonOutput, TextOutput, UrlOutput
-from domain.template_parts import Part, only_output, tagless, write_part
+from domain.template_parts import Part, only_output, plain_path, tagless, walked, write_part
 from domain.template_positions import line_and_column, message_of, position_of
 from domain.template_values import json_size, to_plain, to_text
 
@@ -29,7 +29,7 @@ __all__ = ["Scope", "TextTemplate", "compile_text", "scope"]
 class TextTemplate:
     """A compiled text. Every `render…` raises RenderError and nothing else."""
 
-    __slots__ = ("_constant", "_liquid", "_native", "_output", "_parts", "_reference", "limits", "path", "text")
+    __slots__ = ("_constant", "_liquid", "_native", "_output", "_parts", "_path", "_reference", "limits", "path", "text")
 
     def __init__(self, text: str, path: str, limits: Limits) -> None:
         self.text, self.path, self.limits = text, path, limits
@@ -38,6 +38,7 @@ class TextTemplate:
         self._liquid: BoundTemplate | None = None
         self._output: FilteredExpression | None = None
         self._native = False
+        self._path: tuple[str, ...] = ()
         self._parts: tuple[Part, ...] = ()
         if self._reference is None and self._constant is MISSING:
             self._compile()
@@ -105,10 +106,15 @@ class TextTemplate:
         self._output = only_output(self._parts)
         filters = (self._output.filters or []) if self._output else []
         self._native = bool(filters) and filters[-1].name == "json" and not filters[-1].args
+        if self._output and len(filters) == self._native:
+            self._path = plain_path(self._output.left)
 
     def _text_or_native(self, scope: Scope, budget: Budget) -> Any:
         if not self._parts:
             return self._write(scope, TextOutput(budget))
+        if self._path and (found := walked(self._path, scope)) is not MISSING:
+            charge_reading(found, budget)
+            return self._copy(found, budget) if self._native else _spent(to_text(found), budget)
         context = self._shared_context(scope, budget)
         if self._output is None:
             return _spent("".join(write_part(part, context) for part in self._parts), budget)

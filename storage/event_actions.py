@@ -43,7 +43,7 @@ with back as (
     where id = :id and status = :status
     returning destination_id, lane
 ), found as (
-    update event_lanes e set scanned = 0
+    update event_lanes e set scanned = 0, returned = returned + 1
     from back where e.destination_id = back.destination_id and e.lane = back.lane
 )
 select pg_notify('sluice_events', destination_id || '/' || lane) from back
@@ -74,7 +74,7 @@ with ended as (
     delete from event_retries r using ended where r.delivery_id = ended.id
     returning r.destination_id, r.lane
 ), found as (
-    update event_lanes e set scanned = 0
+    update event_lanes e set scanned = 0, returned = returned + 1
     from unblocked u where e.destination_id = u.destination_id and e.lane = u.lane
 )
 select (select count(*) from ended), (select pg_notify('sluice_events', destination_id || '/' || lane) from unblocked)

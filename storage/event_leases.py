@@ -49,16 +49,25 @@ select lease.epoch, coalesce(home.wait_seconds, 0) as wait_seconds, (select coun
 from home, lease
 """)
 
-# Need not be durable: a database that crashes is away for longer than a permit lasts, and what is in hand is a note. The status is
-# asked for last, and anew if a pause changed the row meanwhile: so no permit is given after a pause was answered.
+# What was handed back since `returned` was read may lie before `after`, and then its lane is read from the beginning: in this very
+# statement, or a later event of the same profile could be taken first. Need not be durable: a database that crashes is away for longer
+# than a permit lasts, and what is in hand is a note. The status is asked for last, and anew if a pause changed the row meanwhile: so no
+# permit is given after a pause was answered.
 _CLAIM = text("""
-with picked as materialized (
-    select q.* from unnest(cast(:lanes as smallint[]), cast(:afters as bigint[])) as w(lane, after)
-    cross join lateral (
+with lanes as materialized (
+    select w.lane, e.returned, case when e.returned = w.returned then w.after else 0 end as after
+    from unnest(cast(:lanes as smallint[]), cast(:afters as bigint[]), cast(:returned as bigint[])) as w(lane, after, returned)
+    join event_lanes e on e.destination_id = :destination_id and e.lane = w.lane
+), picked as materialized (
+    select q.* from lanes w cross join lateral (
         select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before
         from deliveries l
         where l.kind = 'event' and l.status = 'queued' and l.destination_id = :destination_id and l.lane = w.lane
-            and l.position > w.after and (not :due_only or l.next_attempt_at is null or l.next_attempt_at <= clock_timestamp())
+            and l.position > w.after and (not :heads_only
+                or (l.next_attempt_at is null or l.next_attempt_at <= clock_timestamp()) and not exists (
+                    select from deliveries e
+                    where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
+                        and e.profile_id = l.profile_id and e.position < l.position))
             and not exists (select from event_retries r
                             where r.destination_id = :destination_id and r.profile_id = l.profile_id)
         order by l.position limit :limit) q
@@ -72,7 +81,8 @@ with picked as materialized (
         and destination_status(:destination_id) = 'running'
     returning d.published_revision, d.connector, set_config('synchronous_commit', 'off', true)
 )
-select permit.published_revision, permit.connector, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
+select permit.published_revision, permit.connector, array(select lane from lanes order by lane) as lanes,
+    array(select returned from lanes order by lane) as returned, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
     e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
 from permit left join picked q on true left join events e on e.id = q.event_id left join profiles p on p.id = q.profile_id
 order by q.position
@@ -180,11 +190,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Deliveries in order of their position, of the revision that is published now."""
+    """Deliveries in order of their position, of the revision that is published now. `returned`, by lane, goes with the next claim."""
 
     revision: int
     connector: str
     deliveries: tuple[QueuedDelivery, ...]
+    returned: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,20 +227,28 @@ class EventLeases:
         return Lease(destination_id, home, row.epoch, tuple(row.lanes), row.outage, row.wait_seconds, row.lost)
 
     async def claim(
-        self, lease: Lease, after: Mapping[int, int], *, limit: int, in_hand: Collection[str], due_only: bool = False
+        self,
+        lease: Lease,
+        after: Mapping[int, int],
+        returned: Mapping[int, int],
+        *,
+        limit: int,
+        in_hand: Collection[str],
+        heads_only: bool = False,
     ) -> Claim | None:
-        """A permit for PERMIT_SECONDS, and up to `limit` deliveries behind the position `after`, by lane.
+        """A permit for PERMIT_SECONDS, and the first `limit` deliveries behind the position `after`, by lane.
 
-        None: no attempt may begin, since the destination is paused or deleted, or the lease is lost. `due_only` leaves out those
-        whose next attempt is not due.
+        A lane of which `returned` is not as the last claim said is read from its beginning. None: no attempt may begin, since the
+        destination is paused or deleted, or the lease is lost. `heads_only`: only the first of each profile, if its attempt is due.
         """
         parameters = {
             **_key(lease),
             "lanes": list(after),
             "afters": list(after.values()),
+            "returned": [returned.get(lane, -1) for lane in after],
             "limit": limit,
             "in_hand": list(in_hand),
-            "due_only": due_only,
+            "heads_only": heads_only,
             "seconds": PERMIT_SECONDS,
         }
         async with self._database.statement() as connection:
@@ -237,7 +256,10 @@ class EventLeases:
         if not rows:
             return None
         found = tuple(_delivery(row) for row in rows if row.id is not None)
-        return Claim(rows[0].published_revision, rows[0].connector, found)
+        first = rows[0]
+        return Claim(
+            first.published_revision, first.connector, found, dict(zip(first.lanes, first.returned, strict=True))
+        )
 
     async def end(self, lease: Lease, ended: Sequence[EndedEvent], *, workflow_id: str, run_id: str) -> None:
         """Write down how these ended. Raises LeaseLost, and then nothing is written."""

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 # In order, so that two of these cannot deadlock. Without a lane named, whoever listens looks at all of them.
 _RESCAN = text("""
 with locked as (select lane from event_lanes where destination_id = :id order by lane for update)
-update event_lanes l set scanned = 0 from locked where l.destination_id = :id and l.lane = locked.lane
+update event_lanes l set scanned = 0, returned = returned + 1 from locked where l.destination_id = :id and l.lane = locked.lane
 """)
 
 _LOCK_RETRIES = text("select 1 from event_retries where destination_id = :id order by profile_id for update")

@@ -68,7 +68,7 @@ with gone as (
         and l.status not in ('queued', 'delivering', 'retrying')
     returning r.destination_id, r.lane
 ), woken as (
-    update event_lanes set scanned = 0 from gone
+    update event_lanes set scanned = 0, returned = returned + 1 from gone
     where event_lanes.destination_id = gone.destination_id and event_lanes.lane = gone.lane
 ), told as (
     select pg_notify('sluice_events', destination_id || '/' || lane) from gone
@@ -143,6 +143,7 @@ with r as (
 ), woken as (
     update event_lanes l set
         scanned = case when l.lane = h.lane then 0 else l.scanned end,
+        returned = l.returned + case when l.lane = h.lane then 1 else 0 end,
         outage_since = case when :answers then null else l.outage_since end,
         wanted = l.wanted or (:answers and l.outage_since is not null and l.home = l.lane),
         wanted_epoch = l.wanted_epoch + case when :answers and l.outage_since is not null then 1 else 0 end,
