@@ -61,7 +61,9 @@ def body(made: dict[str, Any]) -> bytes:
 
 def batches(event: str, count: int, *, posters: int, profiles: int = PROFILES) -> list[Sequence[bytes]]:
     """Bodies of POST /v1/batch, a list for each poster. A profile's calls are all one poster's, so that they keep their order."""
-    return [_of_poster(event, count // posters, poster, posters, profiles) for poster in range(posters)]
+    return [
+        _of_poster(event, len(range(poster, count, posters)), poster, posters, profiles) for poster in range(posters)
+    ]
 
 
 def _of_poster(event: str, count: int, poster: int, posters: int, profiles: int) -> list[bytes]:

@@ -12,23 +12,7 @@ from benchmarks.pipeline import Pipeline, running_pipeline
 from benchmarks.receiver import Receiver, running_receiver
 from benchmarks.system import System, running_system
 
-__all__ = ["EventBench", "Row", "running_event_bench"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `met` is None where there is no goal."""
-
-    part: str
-    what: str
-    value: str
-    rounds: str = ""
-    goal: str = ""
-    met: bool | None = None
-
-    def __str__(self) -> str:
-        verdict = "" if self.met is None else "yes" if self.met else "**no**"
-        return f"| {self.what} | {self.value} | {self.goal} | {verdict} | {self.rounds} |"
+__all__ = ["EventBench", "running_event_bench"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from collections import defaultdict
 
 import psutil
 
-from benchmarks.event_bench import EventBench, Row
+from benchmarks.event_bench import EventBench
 from benchmarks.hello_world import hello_rate
+from benchmarks.rows import Row, listed
 
 __all__ = ["throughput"]
 
@@ -64,10 +65,7 @@ def _rate_rows(rates: dict[str, list[float]]) -> list[Row]:
         "plain": "plain httpx posts a second, one after the other",
         "hello": "hello-world workflows a second",
     }
-    return [
-        Row("throughput", what, f"{statistics.median(rates[name]):,.0f}", _listed(rates[name]))
-        for name, what in names.items()
-    ]
+    return [Row(what, f"{statistics.median(rates[name]):,.0f}", listed(rates[name])) for name, what in names.items()]
 
 
 def _ratio_rows(rates: dict[str, list[float]]) -> list[Row]:
@@ -79,17 +77,12 @@ def _ratio_rows(rates: dict[str, list[float]]) -> list[Row]:
     ):
         ratios = [ours / theirs for ours, theirs in zip(rates["product"], rates[other], strict=True)]
         ratio = statistics.median(ratios)
-        listed = ", ".join(f"{each:.2f}" for each in ratios)
-        rows.append(Row("throughput", what, f"{ratio:.2f}", listed, f"≥ {goal:g}", ratio >= goal))
+        rows.append(Row(what, f"{ratio:.2f}", listed(ratios), f"≥ {goal:g}", ratio >= goal))
     return rows
 
 
 def _cpu_rows(cpu: dict[str, list[float]]) -> list[Row]:
     parts = {name: statistics.median(each) for name, each in cpu.items()}
-    listed = ", ".join(f"{name} {each:.0f}" for name, each in sorted(parts.items(), key=lambda pair: -pair[1]))
+    shares = ", ".join(f"{name} {each:.0f}" for name, each in sorted(parts.items(), key=lambda pair: -pair[1]))
     cores = os.cpu_count()
-    return [Row("throughput", f"CPU, µs an event, of {cores} cores", f"{sum(parts.values()):.0f}", listed)]
-
-
-def _listed(rates: list[float]) -> str:
-    return ", ".join(f"{rate:,.0f}" for rate in rates)
+    return [Row(f"CPU, µs an event, of {cores} cores", f"{sum(parts.values()):.0f}", shares)]
