@@ -102,13 +102,10 @@ class OutboundHttp:
         self, request: OutboundRequest, deadline: float, started: float
     ) -> tuple[OutboundResponse, str | None]:
         response = await self._head(request, deadline)
-        try:
-            body, truncated = await read_body(response, self._limits.body_bytes, deadline)
-        finally:
-            await response.aclose()  # a connection with unread bytes is closed, not pooled
         headers = dict(response.headers.items())  # httpx has their names in lower case
+        body, truncated = await read_body(response, headers, self._limits.body_bytes, deadline)
         elapsed = (perf_counter() - started) * 1000
-        location = headers.get("location") if response.is_redirect else None
+        location = headers.get("location") if 300 <= response.status_code < 400 else None
         return OutboundResponse(response.status_code, headers, body, truncated, elapsed), location
 
     async def _head(self, request: OutboundRequest, deadline: float) -> httpx.Response:
@@ -131,7 +128,9 @@ class OutboundHttp:
             request.method,
             checked_url(request.url),
             headers=[raw_header(name, value) for name, value in request.headers],
-            content=request.content,
+            stream=httpx.ByteStream(
+                request.content
+            ),  # not `content`: aiohttp makes the headers that httpx would derive from it
             extensions={"timeout": {"pool": connect, "connect": connect}},
         )
 

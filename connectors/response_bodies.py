@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Mapping
 
 import aiohttp
 import httpx
@@ -16,22 +17,27 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib detects which of the two it is
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-async def read_body(response: httpx.Response, limit: int, deadline: float) -> tuple[bytes, bool]:
+async def read_body(
+    response: httpx.Response, headers: Mapping[str, str], limit: int, deadline: float
+) -> tuple[bytes, bool]:
     """At most `limit` bytes, decompressed, and whether there was more than that or the rest did not come.
 
     An answer whose body breaks off is still an answer: its status says what happened. `deadline` is in loop time.
     """
-    raw, truncated = await _read(response, limit, deadline)
-    if response.headers.get("content-encoding", "").strip().lower() in _COMPRESSED:
+    body = response.stream
+    assert isinstance(body, Body)  # noqa: S101  (what our transport returns)
+    try:
+        raw, truncated = await _read(body, limit, deadline)
+    finally:
+        await body.aclose()  # a connection with unread bytes is closed, not pooled
+    if headers.get("content-encoding", "").strip().lower() in _COMPRESSED:
         raw, cut = _inflate(raw, limit)
         truncated = truncated or cut
     return raw, truncated
 
 
-async def _read(response: httpx.Response, limit: int, deadline: float) -> tuple[bytes, bool]:
+async def _read(body: Body, limit: int, deadline: float) -> tuple[bytes, bool]:
     raw = bytearray()
-    body = response.stream
-    assert isinstance(body, Body)  # noqa: S101  (what our transport returns)
     try:
         async with asyncio.timeout_at(deadline):
             while chunk := await body.chunk():

@@ -43,14 +43,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Its content must have been given whole; its extensions have a `timeout` in seconds for `pool` and for `connect`."""
+        """Its stream is a ByteStream; its extensions have a `timeout` in seconds for `pool` and for `connect`."""
+        assert isinstance(request.stream, httpx.ByteStream)  # noqa: S101 - a contract between us two
         session = self._session = self._session or self._open_session()
         timeout = request.extensions["timeout"]
         response = await session.request(
             request.method,
             str(request.url),
             headers=CIMultiDict([(name.decode(), value.decode()) for name, value in request.headers.raw]),
-            data=request.content or None,
+            data=b"".join(request.stream) or None,
             allow_redirects=False,
             auto_decompress=False,
             timeout=_timeout(timeout["pool"], timeout["connect"]),
