@@ -104,7 +104,7 @@ def make_worker(
     syncs = Worker(
         client,
         task_queue=names.TASK_QUEUE,
-        workflows=[ProfileSync, EventDelivery, EventRetry],
+        workflows=[ProfileSync, EventRetry],
         activities=[prepare.prepare, deliver.deliver_first, deliver.deliver, retry.next_event, retry.retry_event],
         workflow_runner=sandbox() if sandboxed else UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
@@ -119,8 +119,12 @@ def make_worker(
     events = Worker(
         client,
         task_queue=names.EVENTS_QUEUE,
+        workflows=[EventDelivery],
         activities=[pump.pump_events],
+        workflow_runner=sandbox() if sandboxed else UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.worker_pumps,
+        max_cached_workflows=settings.worker_pumps,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
     )

@@ -70,31 +70,28 @@ class EventDispatcher:
     async def _work(self, lanes: set[tuple[str, int]] | None) -> bool:
         """One round. True if there may be more to do at once."""
         queued = lanes or await self._lanes.asleep()
-        if queued:
-            await self._lanes.rouse(queued)
-        pumps = await self._lanes.claim(CLAIM_LIMIT)
-        retries = await self._retries.claim(CLAIM_LIMIT)
-        try:
-            started = await asyncio.gather(*map(self._start_pump, pumps))
-            signalled = await asyncio.gather(*map(self._start_retry, retries))
-        except asyncio.CancelledError:
-            await self._release(pumps, retries, 0)  # whoever comes next need not wait for our claim to run out
-            raise
-        taken = [pump for pump, run_id in zip(pumps, started, strict=True) if run_id is not None]
-        sent = [(retry, run_id) for retry, run_id in zip(retries, signalled, strict=True) if run_id is not None]
-        if taken:
-            await self._lanes.started(taken)
-        if sent:
-            await self._retries.sent(sent)
-        await self._release(_without(pumps, taken), _without(retries, [retry for retry, _ in sent]), RETRY_SECONDS)
-        self._on_sent(len(taken) + len(sent))
-        return bool(taken or sent)
+        sent = await self._start_pumps(await self._lanes.rouse(queued)) if queued else 0
+        sent += await self._start_pumps(await self._lanes.claim(CLAIM_LIMIT))
+        sent += await self._signal_retries(await self._retries.claim(CLAIM_LIMIT))
+        self._on_sent(sent)
+        return sent > 0
 
-    async def _release(self, pumps: Sequence[WantedPump], retries: Sequence[PendingRetry], seconds: float) -> None:
-        if pumps:
-            await self._lanes.release(pumps, seconds)
-        if retries:
-            await self._retries.release(retries, seconds)
+    async def _start_pumps(self, pumps: Sequence[WantedPump]) -> int:
+        """How many of these Temporal took; the others are tried again soon."""
+        taken, refused = await _sorted_out(pumps, self._start_pump, self._lanes.release)
+        if taken:
+            await self._lanes.started([pump for pump, _ in taken])
+        if refused:
+            await self._lanes.release(refused, RETRY_SECONDS)
+        return len(taken)
+
+    async def _signal_retries(self, retries: Sequence[PendingRetry]) -> int:
+        taken, refused = await _sorted_out(retries, self._start_retry, self._retries.release)
+        if taken:
+            await self._retries.sent(taken)
+        if refused:
+            await self._retries.release(refused, RETRY_SECONDS)
+        return len(taken)
 
     async def _start_pump(self, pump: WantedPump) -> str | None:
         """The id of the run, or None if Temporal did not take it."""
@@ -104,7 +101,7 @@ class EventDispatcher:
                 EventDelivery.run,
                 EventDeliveryInput(destination_id=pump.destination_id, lane=pump.lane),
                 id=names.event_delivery_id(pump.destination_id, pump.lane),
-                task_queue=names.TASK_QUEUE,
+                task_queue=names.EVENTS_QUEUE,
                 start_signal="work",
                 search_attributes=_search_attributes(pump.destination_id, "delivering"),
                 static_summary=f"events → {pump.destination_id}",
@@ -154,8 +151,21 @@ class EventDispatcher:
                 _log.warning("overdue_events_taken_up_again", lanes=lanes, retries=retries)
 
 
-def _without(claimed: Sequence[T], taken: Sequence[T]) -> list[T]:
-    return [each for each in claimed if each not in taken]
+async def _sorted_out(
+    claimed: Sequence[T],
+    start: Callable[[T], Awaitable[str | None]],
+    release: Callable[[Sequence[T], float], Awaitable[None]],
+) -> tuple[list[tuple[T, str]], list[T]]:
+    """What Temporal took, each with its run's id, and what it did not."""
+    try:
+        run_ids = await asyncio.gather(*map(start, claimed))
+    except asyncio.CancelledError:
+        await release(claimed, 0)  # whoever comes next need not wait for our claim to run out
+        raise
+    pairs = list(zip(claimed, run_ids, strict=True))
+    return [(each, run_id) for each, run_id in pairs if run_id is not None], [
+        each for each, run_id in pairs if run_id is None
+    ]
 
 
 def _search_attributes(destination_id: str, state: str, profile_id: str | None = None) -> TypedSearchAttributes:

@@ -6,8 +6,9 @@ lanes of a destination until it is so busy that it leaves some to pumps of their
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 
@@ -17,6 +18,7 @@ from storage.database import Database
 CLAIM_SECONDS = 30.0  # longer than starting a batch of workflows takes even when Temporal answers slowly
 LOST_SECONDS = 180.0  # a pump looks at its lane every second, and once a minute during an outage
 
+# Whoever rouses a pump starts it, so it is claimed at once. Need not be durable: what is lost in a crash is found by the next sweep.
 _ROUSE = text(f"""
 with work as (
     select * from unnest(cast(:destination_ids as text[]), cast(:lanes as smallint[])) as w(destination_id, lane)
@@ -32,15 +34,18 @@ with work as (
     union all
     select destination_id, lane, lane from asleep where alone
 ), homes as (
-    insert into event_lanes (destination_id, lane, home, wanted, wanted_epoch)
-    select destination_id, lane, home, lane = home, 1 from roused order by destination_id, lane
+    insert into event_lanes (destination_id, lane, home, wanted, wanted_epoch, wanted_claimed_until)
+    select destination_id, lane, home, lane = home, 1, clock_timestamp() + make_interval(secs => :seconds)
+    from roused order by destination_id, lane
     on conflict (destination_id, lane) do update set
         home = excluded.home, wanted = excluded.wanted, wanted_epoch = event_lanes.wanted_epoch + 1,
-        wanted_claimed_until = null, updated_at = clock_timestamp()
+        wanted_claimed_until = excluded.wanted_claimed_until, updated_at = clock_timestamp()
     where event_lanes.home is null and (not event_lanes.alone or excluded.lane = excluded.home)
-    returning wanted
+    returning destination_id, lane, wanted_epoch, wanted
+), hasty as materialized (
+    select set_config('synchronous_commit', 'off', true)
 )
-select count(*) from homes where wanted
+select destination_id, lane, wanted_epoch from homes cross join hasty where wanted
 """)
 
 # Steps from lane to lane through the index of the queue, so that it costs by lanes with work, however long their queues are.
@@ -127,11 +132,15 @@ class EventLanes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def rouse(self, lanes: Collection[tuple[str, int]]) -> int:
-        """These have events queued: give those that are asleep a home. Returns how many pumps are wanted for it."""
-        parameters = {"destination_ids": [each[0] for each in lanes], "lanes": [each[1] for each in lanes]}
+    async def rouse(self, lanes: Collection[tuple[str, int]]) -> list[WantedPump]:
+        """These have events queued: give those that are asleep a home. Returns the pumps that are to be started for it, claimed."""
+        parameters = {
+            "destination_ids": [each[0] for each in lanes],
+            "lanes": [each[1] for each in lanes],
+            "seconds": CLAIM_SECONDS,
+        }
         async with self._database.statement() as connection:
-            return int((await connection.execute(_ROUSE, parameters)).scalar_one())
+            return _pumps(await connection.execute(_ROUSE, parameters))
 
     async def asleep(self) -> list[tuple[str, int]]:
         """The lanes of running destinations that have something to send and no home."""
@@ -144,8 +153,7 @@ class EventLanes:
 
     async def claim(self, limit: int) -> list[WantedPump]:
         async with self._database.statement() as connection:
-            rows = await connection.execute(_CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
-            return [WantedPump(row.destination_id, row.lane, row.wanted_epoch) for row in rows]
+            return _pumps(await connection.execute(_CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS}))
 
     async def started(self, pumps: Sequence[WantedPump]) -> None:
         parameters = {**_keys(pumps), "epochs": [pump.epoch for pump in pumps]}
@@ -156,6 +164,10 @@ class EventLanes:
         """Temporal did not take these; they may be tried again after `seconds`."""
         async with self._database.statement() as connection:
             await connection.execute(_RELEASE, {**_keys(pumps), "seconds": seconds})
+
+
+def _pumps(rows: Iterable[Any]) -> list[WantedPump]:
+    return [WantedPump(row.destination_id, row.lane, row.wanted_epoch) for row in rows]
 
 
 def _keys(pumps: Sequence[WantedPump]) -> dict[str, list[object]]:

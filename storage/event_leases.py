@@ -21,16 +21,17 @@ from storage.database import Database
 
 PERMIT_SECONDS = 1.0  # as long may a pause take to be answered; a pump asks again within that time anyway
 
-# What the pump before had in hand may have been sent: an attempt of which nothing is known, and which no policy counts.
+# By chance alone no two leases have the same epoch: so a lease that a crash of the database forgets is nobody's, and need not be
+# durable. What the pump before had in hand may have been sent: an attempt of which nothing is known, and which no policy counts.
 _ACQUIRE = text("""
 with home as (
     select lane, claimed, greatest(0, extract(epoch from permit_until - clock_timestamp()))::double precision as wait_seconds
     from event_lanes where destination_id = :destination_id and lane = :home and home = :home for update
 ), lease as (
-    update event_lanes l set epoch = nextval('event_lane_epoch'), claimed = '{}', permit_until = null,
+    update event_lanes l set epoch = (random() * 9e18)::bigint, claimed = '{}', permit_until = null,
         updated_at = clock_timestamp()
     from home where l.destination_id = :destination_id and l.lane = home.lane
-    returning l.epoch
+    returning l.epoch, set_config('synchronous_commit', 'off', true)
 ), lost as (
     update deliveries l set attempts = l.attempts + 1, attempts_before = l.attempts_before + 1,
         reason = 'unknown_outcome', updated_at = clock_timestamp()
@@ -88,6 +89,7 @@ from permit left join picked q on true left join events e on e.id = q.event_id l
 order by q.position
 """)
 
+# What was discarded while it was in hand stays so, with its attempt.
 _END = text("""
 with lease as materialized (
     select 1 from event_lanes
@@ -102,12 +104,15 @@ with lease as materialized (
     ) as i(id, number, status, reason, message, delay, final, outcome, started_at, duration_ms, request, response,
            may_have_arrived, error, profile_version, revision)
 ), ended as (
-    update deliveries l set status = i.status, reason = i.reason, message = i.message, attempts = i.number,
-        revision = i.revision, profile_version = i.profile_version, workflow_id = :workflow_id, run_id = :run_id,
-        next_attempt_at = clock_timestamp() + make_interval(secs => i.delay), updated_at = clock_timestamp(),
-        finished_at = case when i.final then clock_timestamp() end
+    update deliveries l set attempts = i.number, revision = i.revision, profile_version = i.profile_version,
+        workflow_id = :workflow_id, run_id = :run_id, updated_at = clock_timestamp(),
+        status = case when l.status = 'queued' then i.status else l.status end,
+        reason = case when l.status = 'queued' then i.reason else l.reason end,
+        message = case when l.status = 'queued' then i.message else l.message end,
+        next_attempt_at = case when l.status = 'queued' then clock_timestamp() + make_interval(secs => i.delay) end,
+        finished_at = case when l.status <> 'queued' then l.finished_at when i.final then clock_timestamp() end
     from input i, lease
-    where l.id = i.id and l.status = 'queued'
+    where l.id = i.id and l.attempts <= i.number
     returning l.id, l.destination_id, l.profile_id, l.lane, l.status
 ), noted as (
     insert into attempts (delivery_id, number, started_at, duration_ms, revision, profile_version, request, response,

@@ -197,7 +197,6 @@ attempts = Table(
 )
 
 Sequence("event_sequence", metadata=metadata)
-Sequence("event_lane_epoch", metadata=metadata)
 
 events = Table(
     "events",

@@ -73,7 +73,6 @@ class EventDelivery:
                 probes=so_far.probes,
                 probe_after=so_far.probe_after,
             ),
-            task_queue=names.EVENTS_QUEUE,
             start_to_close_timeout=policies.PUMP_TIMEOUT,
             heartbeat_timeout=policies.PUMP_HEARTBEAT,
             retry_policy=policies.PUMP_RETRY,

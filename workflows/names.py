@@ -7,7 +7,7 @@ import json
 from temporalio.common import SearchAttributeKey
 
 TASK_QUEUE = "sluice"
-EVENTS_QUEUE = "sluice-events"  # pumps only: each takes a place for as long as events keep coming
+EVENTS_QUEUE = "sluice-events"  # pumps and their runs: a pump keeps its place for as long as events come
 
 DESTINATION_ID = SearchAttributeKey.for_keyword("DestinationId")
 PROFILE_ID = SearchAttributeKey.for_keyword("ProfileId")

@@ -40,8 +40,6 @@ create index deliveries_of_event on deliveries (event_id) where event_id is not 
 create index deliveries_queue on deliveries (destination_id, lane, position) where kind = 'event' and status = 'queued';
 create index deliveries_queue_of_profile on deliveries (profile_id) where kind = 'event' and status = 'queued';
 
-create sequence event_lane_epoch;
-
 create table event_lanes (
     destination_id text not null references destinations (id),
     lane smallint not null,
@@ -152,7 +150,6 @@ def downgrade() -> None:
     for table in ("rate_limits", "event_retries", "event_lanes", "event_routes", "events"):
         op.execute(f"drop table {table}")
     op.execute("alter table destinations drop column rate_per_second")
-    op.execute("drop sequence event_lane_epoch")
     op.execute("drop sequence event_sequence")
     op.execute("drop index deliveries_queue_of_profile")
     op.execute("drop index deliveries_queue")
