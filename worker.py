@@ -41,6 +41,7 @@ from storage.database import Database
 from storage.event_leases import EventLeases
 from storage.event_retries import EventRetries
 from storage.notifications import EVENTS, Notifications
+from storage.rate_limits import RateLimits
 from storage.revisions import Revisions
 from storage.secrets import SecretBox
 from storage.syncs import Syncs
@@ -100,7 +101,7 @@ def make_worker(
     retries = EventRetries(database)
     retry = RetryEvent(retries, published, EventAttempting(retries, making, metering))
     wakes = EventWakes(Notifications(database, EVENTS))
-    pump = PumpEvents(EventLeases(database), making, wakes, metering)
+    pump = PumpEvents(EventLeases(database), RateLimits(database), making, wakes, metering)
     syncs = Worker(
         client,
         task_queue=names.TASK_QUEUE,

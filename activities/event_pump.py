@@ -22,7 +22,8 @@ import structlog
 from activities.event_claims import Claims
 from activities.event_hand import Hand
 from activities.event_outage import Outage
-from activities.making import Making, broken_off
+from activities.event_pacing import Pacing
+from activities.making import LiveSettings, Making, broken_off
 from activities.messages import PumpRequest, PumpResult
 from activities.metering import Metering
 from activities.recording import recorded
@@ -32,6 +33,7 @@ from domain.events import QueuedDelivery
 from domain.objects import Scope, scope
 from storage.attempts import Ended
 from storage.event_leases import EndedEvent, EventLeases, Lease, LeaseLost
+from storage.rate_limits import RateLimits
 
 SENDERS = 32  # requests at once to one destination from one pump; more gains nothing, and a receiver must bear them
 CLAIM_LIMIT = 256  # deliveries read at once: some hundred KB, and a claim costs as much as ten deliveries
@@ -57,6 +59,7 @@ class Pump:
         self,
         lease: Lease,
         leases: EventLeases,
+        limits: RateLimits,
         making: Making,
         metering: Metering,
         *,
@@ -83,6 +86,8 @@ class Pump:
         self._something_ended = asyncio.Event()
         self._counts: Counter[str] = Counter()
         self._stop: Stop | None = None
+        self._stopped = asyncio.Event()
+        self._pacing = Pacing(limits, lease.destination_id, self._stopped)
 
     async def run(self) -> PumpResult:
         """Until there is nothing to do, or nothing may be done, or long enough. Raises Unavailable when the database stays away."""
@@ -202,8 +207,7 @@ class Pump:
 
     async def _attempt(self, delivery: QueuedDelivery) -> EndedEvent | None:
         """None: no attempt may begin any more."""
-        if self._stop is not None or not await self._claims.may_begin(self._hand.ids):
-            self._halt("held")
+        if not await self._may_begin():
             return None
         started, revision, live = datetime.now(UTC), self._claims.revision, self._claims.live
         if isinstance(live, Ended):
@@ -216,6 +220,16 @@ class Pump:
             ended = broken_off(error)
         attempted = ended.outcome is not AttemptOutcome.SKIPPED
         return EndedEvent(delivery, ended, ended.status, attempted, started, revision)
+
+    async def _may_begin(self) -> bool:
+        """Once it is this one's turn, and if the destination is still running then."""
+        live = self._claims.live
+        limit = live.compiled.spec.rate_limit if isinstance(live, LiveSettings) else None
+        if limit is not None and not await self._pacing.turn(limit.per_second, wanted=self._hand.unsent + 1):
+            return False
+        if self._stop is None and not await self._claims.may_begin(self._hand.ids):
+            self._halt("held")
+        return self._stop is None
 
     def _scope(self, delivery: QueuedDelivery) -> Scope:
         return scope(
@@ -282,6 +296,7 @@ class Pump:
     def _halt(self, why: Stop) -> None:
         if self._stop is None:
             self._stop = why
+            self._stopped.set()
             self._wake.set()
 
     async def _drain(self) -> None:

@@ -15,6 +15,7 @@ from activities.making import Making
 from activities.messages import PumpRequest, PumpResult
 from activities.metering import Metering
 from storage.event_leases import EventLeases
+from storage.rate_limits import RateLimits
 
 HEARTBEAT_SECONDS = 2.0  # a pump that died is noticed after five of them
 
@@ -23,9 +24,15 @@ _log = structlog.get_logger("activities.pump_events")
 
 class PumpEvents:
     def __init__(
-        self, leases: EventLeases, making: Making, wakes: EventWakes, metering: Metering | None = None
+        self,
+        leases: EventLeases,
+        limits: RateLimits,
+        making: Making,
+        wakes: EventWakes,
+        metering: Metering | None = None,
     ) -> None:
         self._leases = leases
+        self._limits = limits
         self._making = making
         self._wakes = wakes
         self._metering = metering or Metering()
@@ -56,6 +63,7 @@ class PumpEvents:
             pump = Pump(
                 lease,
                 self._leases,
+                self._limits,
                 self._making,
                 self._metering,
                 request=request,

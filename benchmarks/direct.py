@@ -28,6 +28,7 @@ from storage.database import Database
 from storage.event_lanes import EventLanes, WantedPump
 from storage.event_leases import EventLeases
 from storage.notifications import EVENTS, Notifications
+from storage.rate_limits import RateLimits
 from storage.revisions import Revisions
 from storage.secrets import SecretBox
 
@@ -40,6 +41,7 @@ class DirectPumps:
         secrets = SecretsOf(Credentials(database, SecretBox(settings.encryption_key_ring)))
         self._making = Making(PublishedDestinations(Revisions(database), load_catalog()), secrets, Sending(http))
         self._lanes, self._leases = EventLanes(database), EventLeases(database)
+        self._limits = RateLimits(database)
         self._notifications = Notifications(database, EVENTS)
         self._wakes = EventWakes(self._notifications)
 
@@ -69,6 +71,7 @@ class DirectPumps:
         pump = Pump(
             lease,
             self._leases,
+            self._limits,
             self._making,
             Metering(),
             request=PumpRequest(destination_id=wanted.destination_id, lane=wanted.lane),

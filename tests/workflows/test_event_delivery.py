@@ -152,3 +152,12 @@ async def _all(running: Product, **expected: int) -> bool:
 
 async def _count(running: Product, count: int, where: str) -> bool:
     return (await running.rows(f"select count(*) as n from deliveries where {where}"))[0]["n"] == count
+
+
+async def test_events_keep_to_the_rate_limit(running: Product, receiver: Receiver) -> None:
+    limited = a_spec(receiver.url, mappings=[an_event_mapping()], rate_limit={"per_second": 50.0})
+    await publish(running.database, "crm", limited)
+    await running.events.store([an_event(f"u{n}", properties={"n": n}) for n in range(60)])
+    requests = await receiver.received(60)
+    # The n-th slot is n/50 s after the first; a request may come late, and the first one may have, but none much before its slot.
+    assert all(request.at - requests[0].at > n / 50 - 0.1 for n, request in enumerate(requests))
