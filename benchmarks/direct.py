@@ -49,9 +49,9 @@ class DirectPumps:
         async with asyncio.TaskGroup() as tasks, self._notifications.listening() as wake:
             tasks.create_task(self._wakes.run())
             while True:
-                if queued := wake.take_lanes() or await self._lanes.asleep():
-                    await self._lanes.rouse(queued)
-                wanted = await self._lanes.claim(CLAIM_LIMIT)
+                queued = wake.take_lanes() or await self._lanes.asleep()
+                wanted = await self._lanes.rouse(queued) if queued else []
+                wanted += await self._lanes.claim(CLAIM_LIMIT)
                 for each in wanted:
                     tasks.create_task(self._pump(each))
                 if wanted:
