@@ -23,6 +23,7 @@ from activities.event_attempting import EventAttempting
 from activities.event_wakes import EventWakes
 from activities.making import Making
 from activities.metering import Metering
+from activities.places import Places
 from activities.prepare import Prepare
 from activities.published import PublishedDestinations
 from activities.pump_events import PumpEvents
@@ -96,10 +97,11 @@ def make_worker(
     published = PublishedDestinations(Revisions(database), catalog)
     secrets = SecretsOf(Credentials(database, SecretBox(settings.encryption_key_ring)))
     making = Making(published, secrets, Sending(http))
-    deliver = Deliver(Attempting(Attempts(database), making, metering))
+    places = Places(settings.worker_concurrency)
+    deliver = Deliver(Attempting(Attempts(database), making, metering), places)
     prepare = Prepare(Syncs(database), published)
     retries = EventRetries(database)
-    retry = RetryEvent(retries, published, EventAttempting(retries, making, metering))
+    retry = RetryEvent(retries, published, EventAttempting(retries, making, metering), places)
     wakes = EventWakes(Notifications(database, EVENTS))
     pump = PumpEvents(EventLeases(database), RateLimits(database), making, wakes, metering)
     syncs = Worker(

@@ -10,6 +10,7 @@ from activities.making import Making
 from activities.messages import AttemptResult
 from activities.metering import Metering
 from activities.recording import recorded
+from activities.turns import PATIENCE_SECONDS, in_turn, too_early
 from domain.deliveries import DeliveryStatus
 from domain.mappings import differences
 from domain.objects import Scope, scope
@@ -32,9 +33,22 @@ class Attempting:
         self._making = making
         self._metering = metering or Metering()
 
-    async def attempt(self, delivery_id: str, *, workflow_id: str, run_id: str, only: bool = False) -> AttemptResult:
-        """Make one attempt, if one may be made now. Raises Unavailable when the database is away; nothing is lost by it."""
-        begun = await self._attempts.begin(delivery_id, workflow_id=workflow_id, run_id=run_id)
+    async def attempt(
+        self,
+        delivery_id: str,
+        *,
+        workflow_id: str,
+        run_id: str,
+        only: bool = False,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AttemptResult:
+        """Make one attempt, if one may be made now, or in `patience_seconds` under the rate limit.
+
+        Raises Unavailable when the database is away; nothing is lost by it.
+        """
+        begun = await in_turn(
+            lambda: self._attempts.begin(delivery_id, workflow_id=workflow_id, run_id=run_id), patience_seconds
+        )
         if not isinstance(begun, Begun):
             return _not_begun(begun)
         ended = await self._make(begun, time.monotonic())
@@ -63,6 +77,8 @@ class Attempting:
 def _not_begun(why: NotBegun | None) -> AttemptResult:
     if why is None or why.destination_deleted or why.profile_deleted:
         return AttemptResult(status="gone")
+    if why.turn is not None:
+        return too_early(why.turn)
     if why.status in ("queued", "delivering", "retrying"):
         return AttemptResult(status="paused" if why.paused else "gone")
     return AttemptResult.model_validate({"status": why.status, "code": why.reason, "message": why.message})

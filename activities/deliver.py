@@ -9,20 +9,26 @@ import structlog
 from temporalio import activity
 
 from activities.attempting import Attempting
-from activities.errors import as_application_errors, retry_later
+from activities.errors import as_application_errors
 from activities.finishing import to_its_end
 from activities.messages import AttemptResult, DeliveryOrder
+from activities.places import Places
+from activities.turns import PATIENCE_SECONDS
 
 # A first attempt occupies a workflow task, so few may wait for one destination: others' workflow tasks must find room.
 FIRST_ATTEMPTS_PER_DESTINATION = 4
+FIRST_PATIENCE_SECONDS = 1.0  # so long a first attempt may wait for its turn under the rate limit
 SLOW_SECONDS = 1.0  # an answer that took longer than this…
-AVOID_SECONDS = 30.0  # …or failed sends that destination's first attempts the ordinary way for so long
+AVOID_SECONDS = (
+    30.0  # …or failed, or a longer queue, sends that destination's first attempts the ordinary way for so long
+)
 MAX_REMEMBERED = 10_000  # destinations whose slowness is remembered
 
 
 class Deliver:
-    def __init__(self, attempting: Attempting) -> None:
+    def __init__(self, attempting: Attempting, places: Places) -> None:
         self._attempting = attempting
+        self._places = places
         self._first = Counter[str]()
         self._avoid_until: dict[str, float] = {}
 
@@ -36,12 +42,12 @@ class Deliver:
         self._first[destination] += 1
         started = time.monotonic()
         try:
-            result = await to_its_end(self._attempt(order))
+            result = await to_its_end(self._attempt(order, FIRST_PATIENCE_SECONDS))
         finally:
             self._first[destination] -= 1
             if not self._first[destination]:
                 del self._first[destination]
-        if time.monotonic() - started > SLOW_SECONDS or result.status == "retry":
+        if time.monotonic() - started > SLOW_SECONDS or result.status in ("retry", "busy"):
             self._avoid(destination)
         return result
 
@@ -49,17 +55,18 @@ class Deliver:
     @as_application_errors
     async def deliver(self, order: DeliveryOrder) -> AttemptResult:
         """An activity under the destination's retry policy: raises to be tried again, returns when the delivery has ended."""
-        result = await to_its_end(self._attempt(order), heartbeat=activity.heartbeat)
-        if result.status == "retry":
-            raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0.0)
-        return result
+        return await self._places.attempt(order.destination_id, lambda: self._attempt(order, PATIENCE_SECONDS))
 
-    async def _attempt(self, order: DeliveryOrder) -> AttemptResult:
+    async def _attempt(self, order: DeliveryOrder, patience_seconds: float) -> AttemptResult:
         info = activity.info()
         workflow_id, run_id = info.workflow_id or "", info.workflow_run_id or ""
         with structlog.contextvars.bound_contextvars(workflow_id=workflow_id, run_id=run_id):
             return await self._attempting.attempt(
-                order.delivery_id, workflow_id=workflow_id, run_id=run_id, only=order.only
+                order.delivery_id,
+                workflow_id=workflow_id,
+                run_id=run_id,
+                only=order.only,
+                patience_seconds=patience_seconds,
             )
 
     def _is_avoided(self, destination: str) -> bool:

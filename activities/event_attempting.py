@@ -11,6 +11,7 @@ from activities.making import Making
 from activities.messages import AttemptResult
 from activities.metering import Metering
 from activities.recording import recorded
+from activities.turns import in_turn, too_early
 from domain.deliveries import DeliveryStatus
 from domain.objects import Scope, scope
 from storage.attempts import Ended
@@ -26,8 +27,11 @@ class EventAttempting:
         self._metering = metering or Metering()
 
     async def attempt(self, delivery_id: str, *, workflow_id: str, run_id: str) -> AttemptResult:
-        """Make one attempt, if one may be made now. Raises Unavailable when the database is away; nothing is lost by it."""
-        begun = await self._retries.begin(delivery_id, workflow_id=workflow_id, run_id=run_id)
+        """Make one attempt, if one may be made now, or very soon under the rate limit.
+
+        Raises Unavailable when the database is away; nothing is lost by it.
+        """
+        begun = await in_turn(lambda: self._retries.begin(delivery_id, workflow_id=workflow_id, run_id=run_id))
         if not isinstance(begun, BegunEvent):
             return _not_begun(begun)
         ended = await self._make(begun, time.monotonic())
@@ -57,6 +61,8 @@ class EventAttempting:
 def _not_begun(why: EventNotBegun | None) -> AttemptResult:
     if why is None or why.deleted or not why.holds:
         return AttemptResult(status="gone")
+    if why.turn is not None:
+        return too_early(why.turn)
     if why.status in ("queued", "delivering", "retrying"):
         return AttemptResult(status="paused" if why.paused else "gone")
     return AttemptResult.model_validate({"status": why.status, "code": why.reason, "message": why.message})

@@ -61,9 +61,9 @@ class Plan(_Message):
 
 
 class AttemptResult(_Message):
-    """How one attempt ended. `busy`: it was not made, because too many to this destination are; `paused`, `gone`: not made either.
-
-    `retry_in_seconds` goes with `retry`. `settled`: the sync as a whole is settled by this success.
+    """How one attempt ended. `busy`: it was not made, as too many to this destination are, or as its rate limit says; `paused`,
+    `gone`: not made either. `retry_in_seconds` goes with `retry` and with the rate limit. `settled`: the sync as a whole is settled
+    by this success.
     """
 
     status: Literal["delivered", "skipped", "failed", "discarded", "retry", "busy", "paused", "gone"]

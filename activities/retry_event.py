@@ -5,10 +5,10 @@ from __future__ import annotations
 import structlog
 from temporalio import activity
 
-from activities.errors import as_application_errors, retry_later
+from activities.errors import as_application_errors
 from activities.event_attempting import EventAttempting
-from activities.finishing import to_its_end
 from activities.messages import AttemptResult, DeliveryOrder, EventRetryPlan, EventRetryRequest, RetryPlan
+from activities.places import Places
 from activities.published import PublishedDestinations
 from domain.destinations import Retry
 from domain.errors import InvalidInput, NotFound
@@ -16,10 +16,13 @@ from storage.event_retries import Blocker, EventRetries
 
 
 class RetryEvent:
-    def __init__(self, retries: EventRetries, published: PublishedDestinations, attempting: EventAttempting) -> None:
+    def __init__(
+        self, retries: EventRetries, published: PublishedDestinations, attempting: EventAttempting, places: Places
+    ) -> None:
         self._retries = retries
         self._published = published
         self._attempting = attempting
+        self._places = places
 
     @activity.defn(name="next_event")
     @as_application_errors
@@ -43,14 +46,13 @@ class RetryEvent:
     @as_application_errors
     async def retry_event(self, order: DeliveryOrder) -> AttemptResult:
         """Raises to be tried again, returns when the delivery has ended."""
+        return await self._places.attempt(order.destination_id, lambda: self._attempt(order))
+
+    async def _attempt(self, order: DeliveryOrder) -> AttemptResult:
         info = activity.info()
         workflow_id, run_id = info.workflow_id or "", info.workflow_run_id or ""
         with structlog.contextvars.bound_contextvars(workflow_id=workflow_id, run_id=run_id):
-            attempt = self._attempting.attempt(order.delivery_id, workflow_id=workflow_id, run_id=run_id)
-            result = await to_its_end(attempt, heartbeat=activity.heartbeat)
-        if result.status == "retry":
-            raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0.0)
-        return result
+            return await self._attempting.attempt(order.delivery_id, workflow_id=workflow_id, run_id=run_id)
 
     async def _policy(self, destination_id: str, blocker: Blocker) -> Retry:
         """A revision that cannot be used has none; the attempt will say why it cannot."""

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     PARKED = "parked"
     BEHIND_ANOTHER = "behind_another"
     OUTAGE = "outage"
+    RATE_LIMITED = "rate_limited"
     EVENT_SCOPE = "event_scope"
     SOURCE_NOT_CONNECTED = "source_not_connected"
     PUBLISHED_LATER = "published_later"

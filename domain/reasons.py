@@ -19,6 +19,7 @@ _WORDS: dict[str, str] = {
     Reason.PARKED: "an operator set it aside; a retry brings it back",
     Reason.BEHIND_ANOTHER: "waits for an earlier event of the same profile",
     Reason.OUTAGE: "the destination does not answer; a few probing profiles are tried until it does",
+    Reason.RATE_LIMITED: "waits for its turn under the destination's rate limit",
     Reason.EVENT_SCOPE: "the mapping does not take events of this name",
     Reason.SOURCE_NOT_CONNECTED: "the event's source is not connected to the destination",
     Reason.PUBLISHED_LATER: "the mapping was published after the event was received",

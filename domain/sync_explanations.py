@@ -54,7 +54,11 @@ def explain_sync(sync: StoredSync) -> SyncExplanation:
     retrying = _retrying(sync)
     if retrying is not None:
         shown = SyncExplanation(
-            SyncState.RETRYING, retrying.reason, retrying.message, sync.due_at, retrying.next_attempt_at
+            SyncState.RETRYING,
+            retrying.reason,
+            words(retrying.reason, retrying.message),
+            sync.due_at,
+            retrying.next_attempt_at,
         )
     elif sync.state == SyncState.DELIVERING:
         shown = SyncExplanation(sync.state, None, "an attempt is being made", sync.due_at, None)
@@ -67,7 +71,8 @@ def explain_sync(sync: StoredSync) -> SyncExplanation:
 
 def held_explanation(shown: SyncExplanation, pause_reason: str | None) -> SyncExplanation:
     """A pause ends every back-off: what was in one goes out on resuming, so it has no next attempt of its own."""
-    last_error = shown.message if shown.state == SyncState.RETRYING else None
+    failed = shown.state == SyncState.RETRYING and shown.reason != Reason.RATE_LIMITED
+    last_error = shown.message if failed else None
     return SyncExplanation(SyncState.HELD, Reason.PAUSED, held_words(pause_reason, last_error), shown.due_at, None)
 
 

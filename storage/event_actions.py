@@ -51,7 +51,8 @@ select pg_notify('sluice_events', destination_id || '/' || lane) from back
 
 _HURRY = text("""
 with due as (
-    update deliveries set next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+    update deliveries set updated_at = clock_timestamp(),
+        next_attempt_at = case when reason = 'rate_limited' then next_attempt_at else clock_timestamp() end
     where id = :id and status = :status
     returning id
 ), signalled as (

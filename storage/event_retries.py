@@ -9,16 +9,15 @@ from typing import Any
 
 from sqlalchemy import text
 
-from domain.deliveries import DeliveryStatus
+from domain.deliveries import OPEN, DeliveryStatus
 from domain.events import QueuedDelivery
 from domain.profiles import Profile
-from storage.attempts import Ended
+from storage.attempts import LOST, Ended
 from storage.database import Database
+from storage.rate_limits import HELD_SLOT, IS_TURN, TAKE_SLOT, TURN, Turn, turn_of
 
 CLAIM_SECONDS = 30.0  # longer than a batch of signals takes even when Temporal answers slowly
 STUCK_SECONDS = 300.0  # an attempt ends within two minutes whatever happens
-
-_LOST = "the worker ended during this attempt; the receiver may have had it"
 
 _CLAIM = text("""
 with claimed as (
@@ -60,7 +59,8 @@ where l.id = r.delivery_id and d.id = r.destination_id and d.status = 'running' 
     and greatest(l.next_attempt_at, l.updated_at) < clock_timestamp() - make_interval(secs => :stuck)
 """)
 
-# Whatever ended a delivery that holds back its profile (a skip, the profile's deletion): then nothing holds it back any more.
+# Whatever ended a delivery that holds back its profile (a skip, the profile's deletion): then nothing holds it back any more. For a
+# slot of a rate limit one comes a little early, since one that is missed is lost.
 _NEXT = text("""
 with gone as (
     delete from event_retries r using deliveries l
@@ -75,8 +75,8 @@ with gone as (
 )
 select r.delivery_id, l.mapping_id, l.attempts - l.attempts_before as used, d.status = 'paused' as paused,
     d.published_revision, d.connector, (select count(*) from told) as told, exists (select from gone) as ended,
-    greatest(0, extract(epoch from coalesce(l.next_attempt_at, clock_timestamp()) - clock_timestamp()))::double precision
-        as wait_seconds
+    greatest(0, extract(epoch from coalesce(l.next_attempt_at, clock_timestamp()) - clock_timestamp())
+        - case when l.reason = 'rate_limited' then 1 else 0 end)::double precision as wait_seconds
 from event_retries r join deliveries l on l.id = r.delivery_id join destinations d on d.id = r.destination_id
 where r.destination_id = :destination_id and r.profile_id = :profile_id
 """)
@@ -87,31 +87,38 @@ with r as (
     where (r.destination_id, r.profile_id) = (select destination_id, profile_id from deliveries where id = :id)
         and r.delivery_id = :id
     for update
-), begun as (
+), ready as materialized (
+    select l.id, l.updated_at as seen, d.id as destination_id, d.connector, d.published_revision, d.rate_per_second as rate,
+        p.id as profile_id, p.version, p.document, p.created_at, p.updated_at, {HELD_SLOT} as held
+    from r join destinations d on d.id = r.destination_id join profiles p on p.id = r.profile_id
+        join deliveries l on l.id = :id
+        left join rate_limits g on g.destination_id = r.destination_id and d.rate_per_second is not null
+    where l.status in ('queued', 'delivering', 'retrying')
+        and destination_status(r.destination_id) = 'running' and d.deleted_at is null
+), {TAKE_SLOT}, begun as (
     update deliveries l set status = 'delivering', attempts = l.attempts + 1, next_attempt_at = null,
-        revision = d.published_revision, profile_version = p.version, workflow_id = :workflow_id, run_id = :run_id,
-        updated_at = clock_timestamp()
-    from r, destinations d, profiles p
-    where l.id = :id and l.status in ('queued', 'delivering', 'retrying')
-        and d.id = r.destination_id and destination_status(r.destination_id) = 'running' and d.deleted_at is null
-        and p.id = r.profile_id
-    returning l.id, l.attempts, l.attempts_before, l.mapping_id, l.lane, l.position, l.event_id, d.id as destination_id,
-        d.connector, d.published_revision, p.id as profile_id, p.version, p.document, p.created_at, p.updated_at
+        reason = nullif(l.reason, 'rate_limited'), revision = ready.published_revision, profile_version = ready.version,
+        workflow_id = :workflow_id, run_id = :run_id, updated_at = clock_timestamp()
+    from ready left join slot on true
+    where l.id = ready.id and l.status in ('queued', 'delivering', 'retrying') and {IS_TURN}
+    returning l.id, l.attempts, l.attempts_before, l.mapping_id, l.lane, l.position, l.event_id, ready.destination_id,
+        ready.connector, ready.published_revision, ready.profile_id, ready.version, ready.document, ready.created_at,
+        ready.updated_at
 ), lost as (
-    update attempts a set outcome = 'unknown', error = '{{"code": "unknown_outcome", "message": "{_LOST}"}}'
+    update attempts a set outcome = 'unknown', error = '{LOST}'
     from begun where a.delivery_id = begun.id and a.outcome is null
 ), noted as (
     insert into attempts (delivery_id, number, revision, profile_version, started_at)
     select id, attempts, published_revision, version, clock_timestamp() from begun
 ), touched as (
-    update event_retries r set updated_at = clock_timestamp() from begun
-    where r.destination_id = begun.destination_id and r.profile_id = begun.profile_id
+    update event_retries r set updated_at = clock_timestamp() from ready
+    where r.destination_id = ready.destination_id and r.profile_id = ready.profile_id
 )
 select b.*, e.event from begun b join events e on e.id = b.event_id
 """)
 
-_WHY_NOT = text("""
-select l.status, l.reason, l.message, d.status = 'paused' as paused, d.deleted_at is not null as deleted,
+_WHY_NOT = text(f"""
+select {TURN}, l.status, l.reason, l.message, d.status = 'paused' as paused, d.deleted_at is not null as deleted,
     r.delivery_id is not null as holds
 from deliveries l join destinations d on d.id = l.destination_id
 left join event_retries r on r.delivery_id = l.id and r.destination_id = l.destination_id and r.profile_id = l.profile_id
@@ -201,7 +208,10 @@ class BegunEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventNotBegun:
-    """Why not: the delivery has ended (`status`), or the destination is paused or gone, or it `holds` back its profile no more."""
+    """Why not: the delivery has ended (`status`), or the destination is paused or gone, or it `holds` back its profile no more.
+
+    If it is none of these, and there is a rate limit: it waits for its `turn`.
+    """
 
     status: str
     reason: str | None
@@ -209,6 +219,7 @@ class EventNotBegun:
     paused: bool
     deleted: bool
     holds: bool
+    turn: Turn | None
 
 
 class EventRetries:
@@ -266,7 +277,7 @@ class EventRetries:
             if row is not None:
                 return _begun(row)
             why = (await connection.execute(_WHY_NOT, {"id": delivery_id})).mappings().first()
-        return EventNotBegun(**why) if why is not None else None
+        return _not_begun(why) if why is not None else None
 
     async def end(self, begun: BegunEvent, ended: Ended) -> None:
         """Complete the attempt; if the delivery has ended with it, hand the profile back to the queue."""
@@ -295,6 +306,12 @@ def _keys(retries: Sequence[PendingRetry]) -> dict[str, list[Any]]:
         "destination_ids": [retry.destination_id for retry in retries],
         "profile_ids": [retry.profile_id for retry in retries],
     }
+
+
+def _not_begun(why: Any) -> EventNotBegun:
+    known = {name: why[name] for name in EventNotBegun.__slots__ if name != "turn"}
+    hindered = why["paused"] or why["deleted"] or not why["holds"]
+    return EventNotBegun(**known, turn=turn_of(why) if why["status"] in OPEN and not hindered else None)
 
 
 def _begun(row: Any) -> BegunEvent:

@@ -58,7 +58,8 @@ with late as (
         and (d.status = 'running' or d.deleted_at is not null)
         and s.updated_at < clock_timestamp() - make_interval(secs => :overdue)
         and case s.state
-            when 'waiting' then coalesce(s.due_at, s.updated_at) < clock_timestamp() - make_interval(secs => :overdue)
+            when 'waiting' then
+                coalesce(greatest(s.due_at, s.next_attempt_at), s.updated_at) < clock_timestamp() - make_interval(secs => :overdue)
             when 'retrying' then
                 coalesce(s.next_attempt_at, s.updated_at) < clock_timestamp() - make_interval(secs => :stuck)
             else s.updated_at < clock_timestamp() - make_interval(secs => :stuck) end

@@ -35,13 +35,18 @@ PUMP_RETRY = RetryPolicy(
 )
 
 
+# Temporal counts as attempts what was none: when it was not this delivery's turn under a rate limit, or no place was free. The database
+# counts those that were made, and says when to give up. Should these be used up, the workflow asks what to do and goes on.
+ATTEMPTS_NOT_MADE = 1_000
+
+
 def delivery_retry(order: DeliveryOrder, used: int) -> RetryPolicy:
-    """The destination's declared policy, for the attempts that are left after `used`."""
+    """The destination's declared policy, for the attempts that are left after `used`, and for those that will not be made."""
     retry = order.retry
     interval = min(retry.max_interval_seconds, retry.initial_seconds * retry.backoff ** min(used, 100))
     return RetryPolicy(
         initial_interval=timedelta(seconds=interval),
         backoff_coefficient=retry.backoff,
         maximum_interval=timedelta(seconds=retry.max_interval_seconds),
-        maximum_attempts=max(1, retry.attempts - used),
+        maximum_attempts=max(1, retry.attempts - used) + ATTEMPTS_NOT_MADE,
     )
