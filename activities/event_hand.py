@@ -23,7 +23,8 @@ class Hand:
         self._lanes: dict[str, int] = {}  # of what is in hand, by delivery
         self._waiting: dict[str, deque[QueuedDelivery]] = {}  # by profile; one with a sender has an entry, maybe empty
         self._runnable: asyncio.Queue[str | None] = asyncio.Queue()
-        self._held_back: dict[str, bool] = {}  # profiles that failed for now, and whether that is written down
+        self._held_back: dict[str, str] = {}  # the delivery that failed for now, by profile
+        self._written_back: set[str] = set()  # those of these profiles of which that is written down
         self._written_meanwhile: set[str] = set()  # since the claim that is being made began
 
     def __len__(self) -> int:
@@ -40,7 +41,9 @@ class Hand:
 
     def begin_claim(self) -> None:
         """From now on the database knows what has been written so far; what is written meanwhile it may not know."""
-        self._held_back = {profile: is_written for profile, is_written in self._held_back.items() if not is_written}
+        for profile_id in self._written_back:
+            del self._held_back[profile_id]
+        self._written_back = set()
         self._written_meanwhile = set()
 
     def take(self, deliveries: Iterable[QueuedDelivery]) -> None:
@@ -100,16 +103,16 @@ class Hand:
         else:
             del self._waiting[profile_id]
 
-    def hold_back(self, profile_id: str) -> None:
-        """Nothing more of this profile is taken, until the database says that it may."""
-        self._held_back[profile_id] = False
+    def hold_back(self, delivery: QueuedDelivery) -> None:
+        """Nothing more of its profile is taken, until the database knows of the failure and says by itself what may be taken."""
+        self._held_back[delivery.profile.id] = delivery.id
 
     def written(self, deliveries: Iterable[QueuedDelivery]) -> None:
         for delivery in deliveries:
             del self._lanes[delivery.id]
             self._written_meanwhile.add(delivery.id)
-            if delivery.profile.id in self._held_back:
-                self._held_back[delivery.profile.id] = True
+            if self._held_back.get(delivery.profile.id) == delivery.id:
+                self._written_back.add(delivery.profile.id)
 
     def leave(self, lanes: Collection[int]) -> None:
         """Take nothing of these lanes any more, and put back what is unsent."""

@@ -248,7 +248,7 @@ class Pump:
     def _judge(self, made: EndedEvent) -> None:
         """What the end of one attempt says about its profile and its destination."""
         if made.ended.status is DeliveryStatus.RETRYING:
-            self._hand.hold_back(made.delivery.profile.id)
+            self._hand.hold_back(made.delivery)
             if self._outage.failed(made.ended, made.delivery.position):
                 made = replace(made, status=DeliveryStatus.QUEUED)
             if self._outage.declared:

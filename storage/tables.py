@@ -259,6 +259,7 @@ event_retries = Table(
     Column("lane", SmallInteger, nullable=False),
     Column("delivery_id", _ID, ForeignKey("deliveries.id"), nullable=False),
     Column("signal", Text),
+    # At first by chance: a signal sent for an earlier failure of the profile must not be taken for one of this.
     Column("signal_epoch", BigInteger, nullable=False),
     Column("signal_claimed_until", _TIME),
     Column("run_id", Text),

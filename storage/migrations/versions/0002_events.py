@@ -65,7 +65,7 @@ create table event_retries (
     lane smallint not null,
     delivery_id uuid not null references deliveries (id),
     signal text check (signal in ('retry', 'deliver_now')),
-    signal_epoch bigint not null default 1,
+    signal_epoch bigint not null default (random() * 9e18)::bigint,
     signal_claimed_until timestamptz,
     run_id text,
     created_at timestamptz not null default now(),
