@@ -11,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from storage.destinations import Destinations
 from storage.event_actions import EventActions
+from storage.event_retries import EventRetries, PendingRetry
 from tests.builders import EVENT_BODY, a_spec, an_event, an_event_mapping, publish
 from tests.end_to_end.event_evidence import Evidence
 from tests.product import Product, dev_server, product
@@ -96,6 +97,24 @@ class TestHandBacks:
         await eventually(lambda: arrived(evidence, stored), what="all events")
         assert evidence.too_early == []
         assert evidence.unexpected_orders == {}
+
+
+class TestSignals:
+    async def test_that_an_earlier_blockers_signal_was_sent_says_nothing_of_the_next_ones(
+        self, running: Product, receiver: Receiver
+    ) -> None:
+        """The dispatcher notes what it sent when a whole batch has been; by then the profile may have another blocker."""
+        receiver.script = lambda _: Answer(503)
+        await publish(running.database, "crm", a_spec(receiver.url, mappings=[an_event_mapping()], retry=LONG))
+        await store(running, range(2))
+        await eventually(lambda: has(running, 0, "retrying"), what="a back-off")
+        await running.stop_dispatcher()
+        [row] = await running.rows("select signal_epoch from event_retries")
+        sent = PendingRetry("crm", "u1", "retry", row["signal_epoch"], 0.0)
+        await EventActions(running.database).skip(await delivery_of(running, 0))
+        await eventually(lambda: has(running, 1, "retrying"), what="a back-off of the next one")
+        await EventRetries(running.database).sent([(sent, "a run")])
+        assert [row["signal"] for row in await running.rows("select signal from event_retries")] == ["retry"]
 
 
 class TestOutages:
