@@ -46,6 +46,8 @@ from storage.trials import UNKNOWN
 from tests.domain.test_templates_golden import CASES as GOLDEN
 from tests.markdown import ROOT, anchors, blocks, documents, prose, table_under
 from workflows import names
+from workflows.event_delivery import EventDelivery
+from workflows.event_retry import EventRetry
 from workflows.profile_sync import ProfileSync
 
 README = ROOT / "README.md"
@@ -391,13 +393,34 @@ def test_every_table_of_the_database_is_described() -> None:
 
 
 def test_names_in_temporal_are_those_of_the_code() -> None:
-    rows = {row[0]: _code_in(row[1]) for row in table_under(ARCHITECTURE, "what", "value")}
-    assert rows["task queue"] == [names.TASK_QUEUE]
-    assert rows["workflow id"] == [names.profile_sync_id("{destination_id}", "{profile_id}")]
-    assert rows["search attributes"] == [key.name for key in names.SEARCH_ATTRIBUTES]
-    workflow = _Definition.must_from_class(ProfileSync)
-    assert set(rows["signals"]) == set(workflow.signals)
-    assert {*rows["query"]} == {name for name in workflow.queries if name and not name.startswith("__")}
+    rows = table_under(ARCHITECTURE, "workflow", "id", "task queue", "signals")
+    shown = {tuple(code for cell in row[:3] for code in _code_in(cell)): set(_code_in(row[3])) for row in rows}
+    of_destination = "{destination_id}"
+    assert shown == {
+        ("ProfileSync", names.profile_sync_id(of_destination, "{profile_id}"), names.TASK_QUEUE): _signals(ProfileSync),
+        ("EventDelivery", _pump_id(of_destination, "{lane}"), names.EVENTS_QUEUE): _signals(EventDelivery),
+        ("EventRetry", names.event_retry_id(of_destination, "{profile_id}"), names.TASK_QUEUE): _signals(EventRetry),
+    }
+
+
+def _pump_id(destination_id: str, lane: str) -> str:
+    return names.event_delivery_id(destination_id, 0).removesuffix("0") + lane
+
+
+def _signals(workflow: type[Any]) -> set[str | None]:
+    return set(_Definition.must_from_class(workflow).signals)
+
+
+@pytest.mark.parametrize("workflow", [ProfileSync, EventDelivery, EventRetry])
+def test_every_workflow_answers_the_query_that_is_described(workflow: type[Any]) -> None:
+    queries = {str(name) for name in _Definition.must_from_class(workflow).queries}
+    assert {name for name in queries if not name.startswith("__")} == {"status"}
+    assert "answers the query `status`" in _everything(ARCHITECTURE)
+
+
+def test_every_search_attribute_is_described() -> None:
+    described = [code for row in table_under(ARCHITECTURE, "search attribute", "value") for code in _code_in(row[0])]
+    assert described == [key.name for key in names.SEARCH_ATTRIBUTES]
 
 
 def test_every_decision_is_listed() -> None:
