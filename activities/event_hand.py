@@ -73,6 +73,8 @@ class Hand:
         self.unsent += 1
         if (waiting := self._waiting.get(profile_id)) is not None:
             waiting.append(delivery)
+            if len(waiting) > 1 and waiting[-2].position > delivery.position:  # put back in the queue by somebody
+                self._waiting[profile_id] = deque(sorted(waiting, key=lambda each: each.position))
             return
         self._waiting[profile_id] = deque((delivery,))
         self._runnable.put_nowait(profile_id)

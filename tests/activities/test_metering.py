@@ -17,10 +17,9 @@ def test_attempts_are_counted_beside_the_sdks_own_figures() -> None:
     metrics = PrometheusConfig(bind_address=f"127.0.0.1:{port}", durations_as_seconds=True, unit_suffix=True)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))  # its endpoint ends with it
     metering = Metering(runtime.metric_meter)
-    begun: Any = SimpleNamespace(destination_id="crm")
     for outcome, duration in (("delivered", 12.0), ("delivered", 13.0), ("skipped", None)):
         ended: Any = SimpleNamespace(outcome=outcome, duration_ms=duration)
-        metering.attempted(begun, ended)
+        metering.attempted("crm", ended)
     page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     assert 'sluice_attempts{destination="crm",outcome="delivered",service_name="temporal-core-sdk"} 2' in page
     assert 'sluice_attempts{destination="crm",outcome="skipped",service_name="temporal-core-sdk"} 1' in page
