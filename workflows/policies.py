@@ -22,6 +22,8 @@ ATTEMPT_TIMEOUT = timedelta(seconds=110)
 ATTEMPT_HEARTBEAT = timedelta(seconds=20)
 # After a delivery activity ended without an answer of ours (workers died, the database was away): not in a tight loop.
 AFTER_TROUBLE = timedelta(seconds=5)
+# The first may be a pause, or a newer state, of which the run hears in the same moment.
+REFUSALS = 2
 # A workflow that holds looks again by itself, in case the resume signal missed it. Seldom: a hundred thousand may be holding.
 HOLD_RECHECK = timedelta(hours=1)
 

@@ -11,6 +11,7 @@ late or not at all changes when something happens, never what.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 
@@ -25,6 +26,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows import names, policies
     from workflows.messages import ProfileSyncInput, ProfileSyncResult, ProfileSyncStatus
 
+# Runs that were under way before a change of the commands they issue go on without it.
+BRAKE = "brake"
+
 
 @workflow.defn(name="ProfileSync")
 class ProfileSync:
@@ -36,6 +40,7 @@ class ProfileSync:
         self._now = False
         self._settled: Settled | None = None
         self._deliveries: dict[str, asyncio.Task[None]] = {}
+        self._refusals = Counter[str]()
         self._state = "waiting"
         self._details = ""
 
@@ -127,7 +132,9 @@ class ProfileSync:
         """One delivery, until it has ended or was interrupted; what came of it is in the database."""
         ended, signals = False, self._signals
         try:
-            ended = await self._attempts(order)
+            result = await self._attempts(order)
+            ended = result.settled
+            await self._brake(order, result)
         except asyncio.CancelledError:
             workflow.logger.debug("delivery interrupted", extra={"delivery_id": order.delivery_id})
         except ActivityError as error:
@@ -142,17 +149,28 @@ class ProfileSync:
             else:
                 self._woken = True
 
-    async def _attempts(self, order: DeliveryOrder) -> bool:
-        """True if the whole sync was settled by them."""
+    async def _brake(self, order: DeliveryOrder, result: AttemptResult) -> None:
+        """Should what `prepare` orders be refused again and again, asking anew must not become a tight loop."""
+        if result.status not in ("paused", "gone"):
+            del self._refusals[order.mapping_id]
+            return
+        self._refusals[order.mapping_id] += 1
+        if self._refusals[order.mapping_id] >= policies.REFUSALS and workflow.patched(BRAKE):
+            await workflow.sleep(policies.AFTER_TROUBLE, summary="pause after refusals")
+
+    async def _attempts(self, order: DeliveryOrder) -> AttemptResult:
+        """How the last one ended."""
         used = order.attempts_used
         if not used:
             first = await self._first_attempt(order)
             if first.status not in ("retry", "busy"):
-                return first.settled
+                return first
             if first.status == "retry":
                 used = first.number
                 await self._back_off(first)
-        return (await self._further_attempts(order, used)).settled
+            elif first.message:
+                self._show("waiting", f"The delivery {first.message}.")
+        return await self._further_attempts(order, used)
 
     async def _first_attempt(self, order: DeliveryOrder) -> AttemptResult:
         """In this same workflow task: when all is well, nothing else is needed."""
@@ -188,6 +206,7 @@ class ProfileSync:
 
     def _wake(self) -> None:
         self._signals += 1
+        self._refusals.clear()
         self._woken = True
 
     def _interrupt(self) -> None:

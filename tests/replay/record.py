@@ -28,6 +28,7 @@ from workflows import names
 
 HISTORIES = Path(__file__).parent / "histories"
 FIRST_RELEASE = "v1"
+WITH_BRAKE = "v2"  # before it, a delivery that was refused was asked for again at once
 
 _numbers = itertools.count()
 
@@ -119,6 +120,25 @@ async def destination_deleted_in_back_off(sluice: Product, receiver: Receiver, n
     await _tell(sluice, name, "deleted_at = now(), takes_profiles = false")
 
 
+async def refused_again_and_again(sluice: Product, receiver: Receiver, name: str) -> None:
+    await publish(sluice.database, name, a_spec(receiver.url))
+    await sluice.execute("create sequence refusals")
+    await sluice.execute(
+        "create or replace function destination_status(wanted text) returns text language plpgsql volatile as $$ begin"
+        " return case when nextval('refusals') <= 3 then 'refused'"
+        " else (select status from destinations where id = wanted) end; end $$"
+    )
+    await _change(sluice)
+
+
+async def waited_for_its_turn(sluice: Product, receiver: Receiver, name: str) -> None:
+    await publish(sluice.database, name, a_spec(receiver.url, rate_limit={"per_second": 0.25}))
+    await sluice.execute("insert into rate_limits (destination_id, next_at) values (:id, now() + '4 s')", id=name)
+    receiver.then(Answer(503))
+    await _change(sluice)
+
+
+BRAKING: tuple[Scenario, ...] = (refused_again_and_again, waited_for_its_turn)
 SCENARIOS: tuple[Scenario, ...] = (
     delivered_at_once,
     debounced,
@@ -132,6 +152,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     changed_during_an_attempt,
     one_of_two_mappings_fails,
     destination_deleted_in_back_off,
+    *BRAKING,
     *EVENT_SCENARIOS,
 )
 
@@ -175,7 +196,8 @@ async def _record(sluice: Product, scenario: Scenario) -> None:
         history = await handle.fetch_history()
     await sluice.execute("update destinations set takes_profiles = false")
     await sluice.execute("delete from event_routes")
-    path = HISTORIES / f"{FIRST_RELEASE}-{name}.json"
+    release = WITH_BRAKE if scenario in BRAKING else FIRST_RELEASE
+    path = HISTORIES / f"{release}-{name}.json"
     path.write_text(json.dumps(_without_traces(history.to_json_dict()), indent=2) + "\n")
     print(f"{path.name}: {len(history.events)} events")
 

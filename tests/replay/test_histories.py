@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
@@ -52,6 +53,12 @@ async def test_a_pump_that_waited_otherwise_is_noticed() -> None:
     [path] = [path for path in RECORDED if path.stem.split("-", 1)[1] == "event-outage-and-recovery"]
     with pytest.raises((NondeterminismError, RuntimeError)):
         await _replayer().replay_workflow(WorkflowHistory.from_json("changed", _without_timer(path.read_text())))
+
+
+async def test_a_run_from_before_the_brake_would_not_replay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "patched", lambda _: True)
+    with pytest.raises((NondeterminismError, RuntimeError)):
+        await _replayer().replay_workflow(_history(HISTORIES / "v1-refused-again-and-again.json"))
 
 
 def _without_timer(text: str) -> str:

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from activities.errors import retry_later
 from activities.messages import AttemptResult, DeliveryOrder, Plan, PrepareInput, RetryPlan, Settled
 from domain.destinations import Retry
 from worker import sandbox
-from workflows import names
+from workflows import names, policies
 from workflows.messages import ProfileSyncInput
 from workflows.profile_sync import ProfileSync
 
@@ -76,7 +77,7 @@ class Script:
     async def deliver(self, _: DeliveryOrder) -> AttemptResult:
         self.in_activity += 1
         result = await self._attempt()
-        if result.status == "retry":
+        if result.status in ("retry", "busy"):
             raise retry_later(result.message or "", result.code, result.retry_in_seconds or 0)
         return result
 
@@ -101,6 +102,10 @@ def failing(until: int, retry: Retry = DEFAULT, retry_after: float = 0) -> Calla
         return AttemptResult(status="retry", code="http_503", number=number, retry_in_seconds=delay)
 
     return attempt
+
+
+def limited(seconds: float) -> AttemptResult:
+    return AttemptResult(status="busy", code="rate_limited", message="waits for its turn", retry_in_seconds=seconds)
 
 
 GAVE_UP = Plan(settled=Settled(state="failed", reason="http_503", message="gave up after 15 attempts"))
@@ -217,6 +222,61 @@ async def test_a_busy_destination_is_left_to_the_ordinary_activity(environment: 
     assert script.in_activity == 1
 
 
+async def test_waiting_for_a_turn_uses_up_none_of_the_declared_attempts(environment: WorkflowEnvironment) -> None:
+    retry = Retry(attempts=2, initial_seconds=7)
+
+    def attempt(number: int) -> AttemptResult:
+        return limited(60) if number <= 30 else failing(1, retry)(number - 30)
+
+    script = Script([Plan(deliveries=[an_order(retry=retry)]), DELIVERED], attempt, environment.get_current_time)
+    async with running(environment, script, "turns") as handle:
+        assert (await handle.result()).state == "delivered"
+    assert script.intervals == [0, *[60] * 29, 7]
+
+
+async def test_a_run_whose_turn_never_comes_asks_what_to_do_and_goes_on(
+    environment: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "ATTEMPTS_NOT_MADE", 3)
+    retry = Retry(attempts=1)
+    script = Script(
+        [*[Plan(deliveries=[an_order(used=1, retry=retry)])] * 3, DELIVERED],
+        lambda number: failing(0)(number) if number > 10 else limited(60),
+        environment.get_current_time,
+    )
+    async with running(environment, script, "never-a-turn") as handle:
+        assert (await handle.result()).state == "delivered"
+    assert script.intervals == [60, 60, 60, 0, 60, 60, 60, 0, 60, 60]
+
+
+async def test_what_is_refused_again_and_again_is_not_asked_for_in_a_tight_loop(
+    environment: WorkflowEnvironment,
+) -> None:
+    script = Script(
+        [*[Plan(deliveries=[an_order()])] * 6, DELIVERED],
+        lambda number: AttemptResult(status="gone") if number <= 5 else failing(0)(number),
+        environment.get_current_time,
+    )
+    async with running(environment, script, "brake") as handle:
+        assert (await handle.result()).state == "delivered"
+    assert script.intervals == [0, 5, 5, 5, 5]
+
+
+async def test_a_signal_releases_the_brake(environment: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "AFTER_TROUBLE", timedelta(hours=1))
+    script = Script(
+        [*[Plan(deliveries=[an_order()])] * 2, Plan(deliveries=[an_order()]), DELIVERED],
+        lambda number: AttemptResult(status="gone") if number <= 2 else failing(0)(number),
+        environment.get_current_time,
+    )
+    async with running(environment, script, "released") as handle:
+        with environment.auto_time_skipping_disabled():
+            await _until_tried(script, 2)
+            await handle.signal(ProfileSync.deliver_now)
+            await asyncio.wait_for(_until_tried(script, 3), 30)
+            assert (await handle.result()).state == "delivered"
+
+
 async def test_a_change_that_arrives_while_settling_is_looked_at(environment: WorkflowEnvironment) -> None:
     def wait_then_settle(_: PrepareInput) -> Plan:
         return Plan(wait_seconds=50)
@@ -256,6 +316,11 @@ async def test_what_is_not_sent_ends_with_the_reason(environment: WorkflowEnviro
 async def _until(handle: WorkflowHandle[Any, Any], state: str) -> None:
     while (await handle.query(ProfileSync.status)).state != state:
         pass
+
+
+async def _until_tried(script: Script, count: int) -> None:
+    while len(script.times) < count:
+        await asyncio.sleep(0.01)
 
 
 async def _until_asked(script: Script, count: int) -> None:
