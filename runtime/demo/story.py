@@ -14,7 +14,8 @@ __all__ = ["Demo"]
 
 QUIET_SECONDS = 2
 PATIENCE_SECONDS = 20.0  # for what takes two or three; a machine that has just started takes longer
-STEPS = 5
+STEPS = 6
+EVENT = "Order Completed"
 
 
 class Demo:
@@ -32,16 +33,17 @@ class Demo:
         self._ten_updates()
         self._prerequisite()
         self._failing_receiver()
+        self._events()
         self._pause_and_resume()
         self._sum_up()
 
     def _check(self, *, anyway: bool) -> None:
         self._client.call("GET", "/readyz")
         destinations = self._client.call("GET", "/v1/destinations?limit=500")["data"]
-        others = [each["id"] for each in destinations if _takes_profiles(each) and not _is_ours(each)]
+        others = [each["id"] for each in destinations if _takes_anything(each) and not _is_ours(each)]
         if others and not anyway:
             raise DemoError(
-                f"The demo's profiles would also be sent to {', '.join(others)}."
+                f"The demo's profiles and events would also be sent to {', '.join(others)}."
                 " Run it in a system without other destinations, or with --anyway."
             )
 
@@ -52,7 +54,7 @@ class Demo:
         self._say(
             f"Made and published the destination {self._tag}: a webhook to a receiver that this demo runs at"
             f" {self._receiver.url}.\nIt waits until a profile has been quiet for {QUIET_SECONDS} seconds,"
-            " and takes only profiles that have an email."
+            " sends events as they come, and takes only profiles that have an email."
         )
 
     def _ten_updates(self) -> None:
@@ -61,7 +63,7 @@ class Demo:
         for visits in range(1, 11):
             self._change("ada", visits=visits)
         self._say(f"Changed the profile {self._id('ada')} eleven times. The receiver got:")
-        self._say(f"  {self._arrival('ada').body}")
+        self._say(f"  {self._arrival().body}")
 
     def _prerequisite(self) -> None:
         self._heading("A prerequisite, and the reason why something is not sent")
@@ -73,13 +75,25 @@ class Demo:
         self._heading("A receiver that fails is tried again")
         self._receiver.fail(2, 503)
         self._change("eve", email="eve@example.com")
-        arrived = [self._arrival("eve") for _ in range(3)]
+        arrived = [self._arrival() for _ in range(3)]
         for received in arrived:
             self._say(f"  answered {received.answered}, Idempotency-Key {received.key}")
         if len({received.key for received in arrived}) != 1:
             raise DemoError("The attempts carried different idempotency keys; that is a fault of ours.")
         self._settled("eve", "idle")
         self._say("Three attempts, one key, delivered.")
+
+    def _events(self) -> None:
+        self._heading("Events are sent one by one, in the order of their profile")
+        calls = [self._order("ada", number) for number in (1, 2, 3)] + [self._order("bob", 1)]
+        taken = self._client.call("POST", "/v1/batch", {"batch": calls})
+        self._say(
+            f"Sent a batch of events, three of ada and one of bob: {taken['accepted']} accepted. The receiver got:"
+        )
+        for _ in range(3):
+            self._say(f"  {self._arrival().body}")
+        skipped = self._ended(self._event_of("bob"), "skipped")
+        self._say(f"Bob's event is {skipped['status']}: {skipped['message']}.")
 
     def _pause_and_resume(self) -> None:
         self._heading("Pause holds and counts, resume delivers")
@@ -107,35 +121,53 @@ class Demo:
             f"The destination {self._tag} stays for you to look at; its receiver ends with this demo."
         )
 
-    def _arrival(self, name: str) -> Received:
+    def _arrival(self) -> Received:
         try:
             return self._receiver.received.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
-            sync = self._sync(name)
+            newest = self._client.call("GET", f"/v1/deliveries?destination={self._tag}&limit=1")["data"]
+            shown = "".join(f" The newest delivery is {one['status']} ({one['message']})." for one in newest)
             raise DemoError(
-                f"Nothing arrived in {PATIENCE_SECONDS:.0f} seconds. The sync of {self._id(name)} is {sync['state']}:"
-                f" {sync['reason']}: {sync['message']}\nThe worker must be able to reach {self._receiver.url}."
+                f"Nothing arrived in {PATIENCE_SECONDS:.0f} seconds.{shown}\n"
+                f"A worker must be running and able to reach {self._receiver.url}."
             ) from None
 
     def _settled(self, name: str, state: str) -> dict[str, Any]:
         found: dict[str, Any] = self._client.until(
             f"/v1/profiles/{self._id(name)}/syncs",
-            lambda answer: next((each for each in answer["data"] if self._is_it(each, state)), None),
+            lambda answer: next((each for each in answer["data"] if self._is_its(each, "state", state)), None),
             PATIENCE_SECONDS,
             f"The state {state} of the sync of {self._id(name)}",
         )
         return found
 
+    def _ended(self, event_id: str, status: str) -> dict[str, Any]:
+        """What became of the event here, once that is its status."""
+        found: dict[str, Any] = self._client.until(
+            f"/v1/events/{event_id}",
+            lambda event: next((each for each in event["destinations"] if self._is_its(each, "status", status)), None),
+            PATIENCE_SECONDS,
+            f"The status {status} of the event {event_id}",
+        )
+        return found
+
+    def _event_of(self, name: str) -> str:
+        return str(self._client.call("GET", f"/v1/events?profile={self._id(name)}&limit=1")["data"][0]["id"])
+
     def _sync(self, name: str) -> dict[str, Any]:
         syncs = self._client.call("GET", f"/v1/profiles/{self._id(name)}/syncs")["data"]
         return next(each for each in syncs if each["destination_id"] == self._tag)
 
-    def _is_it(self, sync: dict[str, Any], state: str) -> bool:
-        return bool(sync["destination_id"] == self._tag and sync["state"] == state)
+    def _is_its(self, shown: dict[str, Any], member: str, value: str) -> bool:
+        return bool(shown["destination_id"] == self._tag and shown[member] == value)
 
     def _change(self, name: str, *, email: str | None = None, **properties: Any) -> None:
         patch = {"properties": properties} | ({"email": email} if email else {})
         self._client.call("PATCH", f"/v1/profiles/{self._id(name)}", patch)
+
+    def _order(self, name: str, number: int) -> dict[str, Any]:
+        properties = {"order": f"{name}-{number}"}
+        return {"type": "track", "userId": self._id(name), "event": EVENT, "properties": properties}
 
     def _id(self, name: str) -> str:
         return f"{self._tag}-{name}"
@@ -156,12 +188,20 @@ def _declaration(tag: str, url: str) -> dict[str, Any]:
         "email": "{{ user.email }}",
         "visits?": "{{ user.properties.visits | json }}",
     }
-    mapping = {
+    contact = {
         "id": "contact",
         "name": "Contact",
         "source": "profile",
         "action": "send",
         "body": {"format": "json", "template": template},
+    }
+    order = {
+        "id": "order",
+        "name": "Order",
+        "source": "events",
+        "events": {"mode": "only", "names": [EVENT]},
+        "action": "send",
+        "body": {"format": "json", "template": {"order": "event@properties.order", "email": "{{ user.email }}"}},
     }
     return {
         "name": "Demo",
@@ -169,13 +209,13 @@ def _declaration(tag: str, url: str) -> dict[str, Any]:
         "prerequisite": f'profile@id STARTS WITH "{tag}-" AND profile@email EXISTS',
         "debounce": {"quiet_seconds": QUIET_SECONDS, "max_wait_seconds": 30},
         "retry": {"attempts": 5, "initial_seconds": 1, "backoff": 2},
-        "mappings": [mapping],
+        "mappings": [contact, order],
     }
 
 
-def _takes_profiles(destination: dict[str, Any]) -> bool:
+def _takes_anything(destination: dict[str, Any]) -> bool:
     published = destination["published_revision"] is not None
-    return published and "*" in destination["sources"] and destination["data_scope"] in ("all", "profile")
+    return published and "*" in destination["sources"] and destination["data_scope"] != "none"
 
 
 def _is_ours(destination: dict[str, Any]) -> bool:

@@ -53,9 +53,12 @@ def test_it_shows_a_working_sync_and_ends_by_itself(system: dict[str, str]) -> N
     attempts = re.findall(r"answered (\d+), Idempotency-Key (\S+)", done.stdout)
     assert [status for status, _ in attempts] == ["503", "503", "200"]
     assert len({key for _, key in attempts}) == 1
+    orders = re.findall(r'"order":"(\w+-\d)","email":"ada@example.com"', done.stdout)
+    assert orders == ["ada-1", "ada-2", "ada-3"]
+    assert "Bob's event is skipped: the prerequisite does not hold: profile@email EXISTS" in done.stdout
     assert "changed 5 profiles: held 5, received 0." in done.stdout
     assert "Resumed: received 5." in done.stdout
-    assert "accepted 8, delivered 7, skipped 1, failed 0, held 0, unaccounted 0" in done.stdout
+    assert "accepted 12, delivered 10, skipped 2, failed 0, held 0, unaccounted 0" in done.stdout
 
 
 @pytest.mark.slow
@@ -63,21 +66,23 @@ def test_a_second_run_does_not_disturb_the_first(system: dict[str, str]) -> None
     assert _demo(system).returncode == 0
     done = _demo(system)
     assert done.returncode == 0, done.stderr
-    assert "accepted 8, delivered 7, skipped 1, failed 0, held 0, unaccounted 0" in done.stdout
+    assert "accepted 12, delivered 10, skipped 2, failed 0, held 0, unaccounted 0" in done.stdout
 
 
 @pytest.mark.slow
-def test_it_does_not_send_its_profiles_to_destinations_of_others(system: dict[str, str]) -> None:
-    mapping = {"id": "sync", "source": "profile", "action": "send"}
-    real = {"id": "crm", "connector": "webhook", "name": "CRM", "settings": {"url": "https://crm.example.com/"}}
+@pytest.mark.parametrize("source", ["profile", "events"])
+def test_it_sends_nothing_to_destinations_of_others(system: dict[str, str], source: str) -> None:
+    mapping = {"id": "sync", "source": source, "action": "send"}
+    name = f"crm-{source}"  # the id of one that was deleted is not given again
+    real = {"id": name, "connector": "webhook", "name": "CRM", "settings": {"url": "https://crm.example.com/"}}
     assert _call(system, "POST", "/v1/destinations", {**real, "mappings": [mapping]}) == 201
-    assert _call(system, "POST", "/v1/destinations/crm/publish") == 200
+    assert _call(system, "POST", f"/v1/destinations/{name}/publish") == 200
     try:
         done = _demo(system)
     finally:
-        assert _call(system, "DELETE", "/v1/destinations/crm") == 200
+        assert _call(system, "DELETE", f"/v1/destinations/{name}") == 200
     assert done.returncode == 1
-    assert "would also be sent to crm" in done.stderr
+    assert f"would also be sent to {name}" in done.stderr
     assert done.stdout == ""
 
 
