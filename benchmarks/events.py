@@ -32,7 +32,7 @@ PARTS: dict[str, Part] = {
     "linear": lambda bench, options: linear_cost(bench, deliveries=options.events, rounds=options.rounds),
     "memory": lambda bench, options: memory(bench, events=options.flood, held=options.held),
     "old": lambda bench, options: old_rows(
-        bench, deliveries=options.events, rows=options.old_rows, rounds=options.rounds
+        bench, deliveries=options.events // 2, rows=options.old_rows, rounds=options.rounds
     ),
 }
 
