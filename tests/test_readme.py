@@ -74,10 +74,19 @@ class Tour:
         return self.api.until(path, holds, PATIENCE_SECONDS, "what the README promises")
 
     def until_sync_of(self, profile: str, state: str) -> dict[str, Any]:
-        path = f"/v1/profiles/{profile}/syncs"
-        found: dict[str, Any] = self.until(path, lambda answer: answer["data"][0]["state"] == state and answer)["data"][
-            0
-        ]
+        def reached(answer: Any) -> Any:
+            return next((sync for sync in _syncs(answer, "crm") if sync["state"] == state), None)
+
+        found: dict[str, Any] = self.until(f"/v1/profiles/{profile}/syncs", reached)
+        return found
+
+    def until_blocker_of(self, profile: str) -> dict[str, Any]:
+        """Once its first attempt has failed."""
+
+        def blocker(answer: Any) -> Any:
+            return next((sync["events"]["blocker"] for sync in _syncs(answer, "sign-ups") if sync["events"]), None)
+
+        found: dict[str, Any] = self.until(f"/v1/profiles/{profile}/syncs", blocker)
         return found
 
     def close(self) -> None:
@@ -105,6 +114,10 @@ class Tour:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def _syncs(answer: Any, destination: str) -> list[Any]:
+    return [sync for sync in answer["data"] if sync["destination_id"] == destination]
 
 
 @pytest.fixture
@@ -136,11 +149,16 @@ def test_every_command_of_the_tour_runs_and_does_what_the_text_says(tour: Tour) 
         assert (warning["code"], warning["path"]) == ("unknown_path", "profile@vists")
         assert tour.run_json("render")["value"] == "ADA@EXAMPLE.COM"
 
-        tracked = tour.run_json("track")
+        tracked = tour.run_json("sign-ups")
+        assert next_line() == '200 /sign-ups {"plan":"pro","email":"ada@example.com"}\n'
+        tour.until(f"/v1/events/{tracked['id']}", _ended("delivered"))
+        batch = tour.run_json("batch")
+        assert (batch["accepted"], batch["duplicates"], batch["refused"]) == (1, 1, [])
+        [event] = tour.until("/v1/events?profile=ada&limit=1", lambda answer: answer["data"])
+        tour.until(f"/v1/events/{event['id']}", _ended("skipped"))
         shown = tour.run_json("event")
-        assert (shown["id"], shown["event"]["messageId"], shown["destinations"]) == (tracked["id"], "sign-up-1", [])
-        [previewed] = tour.run_json("event-preview")["mappings"]
-        assert previewed["request"]["body"] == '{"plan":"pro","email":"ada@example.com"}'
+        [fate] = shown["destinations"]
+        assert (shown["event"]["messageId"], fate["status"], fate["reason"]) == ("sign-up-2", "skipped", "condition")
 
         tour.run("prerequisite")
         tour.until_sync_of("bob", "skipped")
@@ -154,6 +172,10 @@ def test_every_command_of_the_tour_runs_and_does_what_the_text_says(tour: Tour) 
         tour.until_sync_of("ada", "retrying")
         [sync] = tour.run_json("retrying")["data"]
         assert sync["next_attempt_at"] is not None
+        tour.run("blocked")
+        blocker = tour.until_blocker_of("ada")
+        parked = tour.run_json("park")
+        assert (parked["id"], parked["status"], parked["reason"]) == (blocker["delivery_id"], "failed", "parked")
         tour.run("pause")
         tour.until("/v1/destinations/crm", lambda answer: answer["held"] == 4)
         tour.until_sync_of("ada", "held")
@@ -166,14 +188,21 @@ def test_every_command_of_the_tour_runs_and_does_what_the_text_says(tour: Tour) 
         assert sorted(json.loads(line.split(" ", 2)[2])["id"] for line in bodies) == ["ada", "carl", "dora", "emil"]
         tour.until_sync_of("ada", "idle")
         attempts = tour.run_json("attempts")["attempts"]
+        assert tour.run_json("unpark")["id"] == parked["id"]
+        assert next_line() == '200 /sign-ups {"plan":"team","email":"ada@example.com"}\n'
+        tour.until(f"/v1/deliveries/{parked['id']}", lambda delivery: delivery["status"] == "delivered")
     assert [attempt["outcome"] for attempt in attempts][-2:] == ["retry", "delivered"]
     assert len({attempt["request"]["headers"]["Idempotency-Key"] for attempt in attempts}) == 1
 
     for name in ("carl", "dora", "emil"):
         tour.until_sync_of(name, "idle")
     books = tour.run_json("reconciliation")
-    assert (books["accepted"], books["delivered"], books["skipped"], books["unaccounted"]) == (5, 4, 1, 0)
+    assert (books["accepted"], books["delivered"], books["skipped"], books["unaccounted"]) == (8, 6, 2, 0)
     assert tour.run_so_far == tour.names
+
+
+def _ended(status: str) -> Callable[[Any], bool]:
+    return lambda event: [each["status"] for each in event["destinations"]] == [status]
 
 
 def _listed_at_last(tour: Tour) -> str:
