@@ -59,13 +59,21 @@ where l.id = r.delivery_id and d.id = r.destination_id and d.status = 'running' 
     and greatest(l.next_attempt_at, l.updated_at) < clock_timestamp() - make_interval(secs => :stuck)
 """)
 
-# Whatever ended a delivery that holds back its profile (a skip, the profile's deletion): then nothing holds it back any more. For a
+# Whatever ended a delivery that holds back its profile (a skip, a deletion while it was on the wire): then nothing holds it back. For a
 # slot of a rate limit one comes a little early, since one that is missed is lost.
 _NEXT = text("""
-with gone as (
+with orphaned as (
+    update deliveries l set status = 'discarded', message = null, next_attempt_at = null,
+        reason = case when d.deleted_at is null then 'profile_deleted' else 'destination_deleted' end,
+        updated_at = clock_timestamp(), finished_at = clock_timestamp()
+    from event_retries r join destinations d on d.id = r.destination_id join profiles p on p.id = r.profile_id
+    where r.destination_id = :destination_id and r.profile_id = :profile_id and l.id = r.delivery_id
+        and l.status in ('queued', 'delivering', 'retrying') and coalesce(d.deleted_at, p.deleted_at) is not null
+    returning l.id
+), gone as (
     delete from event_retries r using deliveries l
     where r.destination_id = :destination_id and r.profile_id = :profile_id and l.id = r.delivery_id
-        and l.status not in ('queued', 'delivering', 'retrying')
+        and (l.status not in ('queued', 'delivering', 'retrying') or l.id in (select id from orphaned))
     returning r.destination_id, r.lane
 ), woken as (
     update event_lanes set scanned = 0, returned = returned + 1 from gone
@@ -94,7 +102,7 @@ with r as (
         join deliveries l on l.id = :id
         left join rate_limits g on g.destination_id = r.destination_id and d.rate_per_second is not null
     where l.status in ('queued', 'delivering', 'retrying')
-        and destination_status(r.destination_id) = 'running' and d.deleted_at is null
+        and destination_status(r.destination_id) = 'running' and d.deleted_at is null and p.deleted_at is null
 ), {TAKE_SLOT}, begun as (
     update deliveries l set status = 'delivering', attempts = l.attempts + 1, next_attempt_at = null,
         reason = nullif(l.reason, 'rate_limited'), revision = ready.published_revision, profile_version = ready.version,
@@ -118,9 +126,9 @@ select b.*, e.event from begun b join events e on e.id = b.event_id
 """)
 
 _WHY_NOT = text(f"""
-select {TURN}, l.status, l.reason, l.message, d.status = 'paused' as paused, d.deleted_at is not null as deleted,
-    r.delivery_id is not null as holds
-from deliveries l join destinations d on d.id = l.destination_id
+select {TURN}, l.status, l.reason, l.message, d.status = 'paused' as paused,
+    coalesce(d.deleted_at, p.deleted_at) is not null as deleted, r.delivery_id is not null as holds
+from deliveries l join destinations d on d.id = l.destination_id join profiles p on p.id = l.profile_id
 left join event_retries r on r.delivery_id = l.id and r.destination_id = l.destination_id and r.profile_id = l.profile_id
 where l.id = :id
 """)
