@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
+from domain.events import lane_of
 from storage.destinations import Destinations
 from storage.event_actions import EventActions
 from storage.event_retries import EventRetries, PendingRetry
@@ -18,6 +21,16 @@ from tests.product import Product, dev_server, product
 from tests.receiver import Answer, Received, Receiver, eventually
 
 LONG = {"initial_seconds": 600.0}
+NEIGHBOUR = next(name for name in map("neighbour-{}".format, range(100)) if lane_of(name) == lane_of("u1"))
+
+# The first event of `u1` has its position and becomes visible only when nobody holds the lock any more.
+SLOW_COMMIT = """
+do $$ begin
+    create function wait_for_lock() returns trigger language plpgsql as
+        'begin perform pg_advisory_xact_lock_shared(4711); return new; end';
+    create trigger slow after insert on events for each row when (new.profile_id = 'u1') execute function wait_for_lock();
+end $$
+"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -76,6 +89,35 @@ class TestSeveralMappings:
             *[(1, "b"), (1, "a"), (1, "a"), (1, "a"), (1, "c")],
             *[(2, "b"), (2, "a"), (2, "c")],
         ]
+
+
+class TestCommits:
+    """Positions are taken from a sequence, and what is stored at the same time need not become visible in that order."""
+
+    async def test_what_becomes_visible_behind_where_the_pump_reads_goes_before_the_profiles_next(
+        self, running: Product, receiver: Receiver
+    ) -> None:
+        let_go = asyncio.Event()
+        evidence = Evidence(lambda event, _: Answer(wait_for=let_go if event[0] == "busy" else None))
+        receiver.script = evidence.answer
+        await publish(running.database, "crm", a_spec(receiver.url, mappings=[an_event_mapping()]))
+        await running.execute(SLOW_COMMIT)
+        # Something is in hand all the while: a pump whose hands are empty reads from the beginning.
+        await running.events.store([an_event("busy", properties={"n": 0})])
+        await receiver.received(1)
+        async with running.database.statement() as connection:
+            await connection.execute(text("select pg_advisory_lock(4711)"))
+            first = asyncio.create_task(store(running, range(1)))
+            await eventually(lambda: waiting(running, 1), what="a store that has its position and is not committed")
+            await running.events.store([an_event(NEIGHBOUR, properties={"n": n}) for n in range(20)])
+            await receiver.received(21)
+            second = asyncio.create_task(store(running, range(1, 20)))
+            await eventually(lambda: waiting(running, 2), what="the next one behind it")
+            await connection.execute(text("select pg_advisory_unlock(4711)"))
+        await asyncio.gather(first, second)
+        await receiver.received(41)
+        let_go.set()
+        assert evidence.too_early == []
 
 
 class TestHandBacks:
@@ -252,6 +294,12 @@ async def delivery_of(running: Product, n: int) -> str:
     )
     [row] = await running.rows(query, n=n)
     return str(row["id"])
+
+
+async def waiting(running: Product, stores: int) -> bool:
+    """So many sessions wait for a lock."""
+    query = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    return bool((await running.rows(query))[0]["n"] == stores)
 
 
 async def has(running: Product, n: int, status: str) -> bool:
