@@ -123,7 +123,7 @@ def make_worker(
         client,
         task_queue=names.EVENTS_QUEUE,
         workflows=[EventDelivery],
-        activities=[pump.pump_events],
+        activities=[pump.pump_first, pump.pump_events],
         workflow_runner=sandbox() if sandboxed else UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.worker_pumps,
         max_cached_workflows=settings.worker_pumps,

@@ -13,16 +13,12 @@ from activities.errors import as_application_errors
 from activities.finishing import to_its_end
 from activities.messages import AttemptResult, DeliveryOrder
 from activities.places import Places
+from activities.slow_destinations import SLOW_SECONDS, SlowDestinations
 from activities.turns import PATIENCE_SECONDS
 
 # A first attempt occupies a workflow task, so few may wait for one destination: others' workflow tasks must find room.
 FIRST_ATTEMPTS_PER_DESTINATION = 4
 FIRST_PATIENCE_SECONDS = 1.0  # so long a first attempt may wait for its turn under the rate limit
-SLOW_SECONDS = 1.0  # an answer that took longer than this…
-AVOID_SECONDS = (
-    30.0  # …or failed, or a longer queue, sends that destination's first attempts the ordinary way for so long
-)
-MAX_REMEMBERED = 10_000  # destinations whose slowness is remembered
 
 
 class Deliver:
@@ -30,14 +26,14 @@ class Deliver:
         self._attempting = attempting
         self._places = places
         self._first = Counter[str]()
-        self._avoid_until: dict[str, float] = {}
+        self._slow = SlowDestinations()
 
     @activity.defn(name="deliver_first")
     @as_application_errors
     async def deliver_first(self, order: DeliveryOrder) -> AttemptResult:
         """A local activity: no task of its own while all goes well. A busy or slow destination is left to `deliver`."""
         destination = order.destination_id
-        if self._first[destination] >= FIRST_ATTEMPTS_PER_DESTINATION or self._is_avoided(destination):
+        if self._first[destination] >= FIRST_ATTEMPTS_PER_DESTINATION or destination in self._slow:
             return AttemptResult(status="busy")
         self._first[destination] += 1
         started = time.monotonic()
@@ -48,7 +44,7 @@ class Deliver:
             if not self._first[destination]:
                 del self._first[destination]
         if time.monotonic() - started > SLOW_SECONDS or result.status in ("retry", "busy"):
-            self._avoid(destination)
+            self._slow.add(destination)
         return result
 
     @activity.defn(name="deliver")
@@ -68,15 +64,3 @@ class Deliver:
                 only=order.only,
                 patience_seconds=patience_seconds,
             )
-
-    def _is_avoided(self, destination: str) -> bool:
-        until = self._avoid_until.get(destination)
-        if until is not None and until < time.monotonic():
-            del self._avoid_until[destination]
-            return False
-        return until is not None
-
-    def _avoid(self, destination: str) -> None:
-        if len(self._avoid_until) >= MAX_REMEMBERED:
-            self._avoid_until.clear()
-        self._avoid_until[destination] = time.monotonic() + AVOID_SECONDS

@@ -44,6 +44,7 @@ FLUSH_SECONDS = 0.02  # between two writes while senders are busy: so each carri
 RESCAN_SECONDS = 1.0  # how late something is that was committed out of turn, or was put back before what is in hand
 LOOK_SECONDS = 2.0  # how late something is when its notification was missed
 IDLE_SECONDS = 5.0  # a pump that has nothing to do for so long ends
+BRIEF_SECONDS = 1.0  # a pump that runs within a workflow task must give that back
 BUSY_SECONDS = 60.0  # a pump that always has something to do reports to its workflow now and then
 LEAVE_AFTER = 8  # full claims in a row after which other lanes are left to pumps of their own, maybe on other workers
 
@@ -53,7 +54,10 @@ _log = structlog.get_logger("activities.event_pump")
 
 
 class Pump:
-    """One run of a pump, under one lease. `wake` is set by others when something may have come."""
+    """One run of a pump, under one lease. `wake` is set by others when something may have come.
+
+    A `brief` one sends what is there and leaves the rest to the next.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Pump:
         metering: Metering,
         *,
         request: PumpRequest,
+        brief: bool,
         wake: asyncio.Event,
         stopping: Callable[[], bool],
         workflow_id: str,
@@ -73,6 +78,7 @@ class Pump:
         self._leases = leases
         self._making = making
         self._metering = metering
+        self._brief = brief
         self._wake = wake
         self._stopping = stopping
         self._workflow = {"workflow_id": workflow_id, "run_id": run_id}
@@ -106,7 +112,8 @@ class Pump:
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
         now = time.monotonic()
-        ends_at, rescan_at, idle_at = now + BUSY_SECONDS, now + RESCAN_SECONDS, now + IDLE_SECONDS
+        rescan_at, idle_at = now + RESCAN_SECONDS, now + IDLE_SECONDS
+        ends_at = now + (BRIEF_SECONDS if self._brief else BUSY_SECONDS)
         while self._stop is None:
             now = time.monotonic()
             if now >= ends_at or self._stopping():
@@ -125,6 +132,8 @@ class Pump:
             if self._hand:
                 idle_at = time.monotonic() + IDLE_SECONDS
                 await self._attention(rescan_at - time.monotonic())
+            elif self._brief:
+                self._halt("more")
             elif time.monotonic() >= idle_at:
                 self._halt("idle")
             else:

@@ -75,6 +75,7 @@ class DirectPumps:
             self._making,
             Metering(),
             request=PumpRequest(destination_id=wanted.destination_id, lane=wanted.lane),
+            brief=False,
             wake=wake,
             stopping=lambda: False,
             workflow_id="direct",

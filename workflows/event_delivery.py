@@ -28,9 +28,11 @@ class EventDelivery:
 
     @workflow.run
     async def run(self, _: EventDeliveryInput) -> EventDeliveryResult:
+        is_first = workflow.info().continued_run_id is None
         while True:
             self._woken = False
-            result = await self._pump()
+            result = await (self._pump_first() if is_first else self._pump())
+            is_first = False
             self._count(result)
             if result.state == "outage":
                 await self._wait_out(result)
@@ -63,22 +65,36 @@ class EventDelivery:
     def status(self) -> EventStatus:
         return EventStatus(state=self._state, details=self._details)
 
+    async def _pump_first(self) -> PumpResult:
+        """In this same workflow task: a lone event does not wait for another."""
+        result: PumpResult = await workflow.execute_local_activity_method(
+            PumpEvents.pump_first,
+            self._next_request(),
+            start_to_close_timeout=policies.PUMP_TIMEOUT,
+            retry_policy=policies.PUMP_RETRY,
+            local_retry_threshold=policies.LOCAL_RETRY_THRESHOLD,
+        )
+        return result
+
     async def _pump(self) -> PumpResult:
-        so_far = self._so_far
         result: PumpResult = await workflow.execute_activity_method(
             PumpEvents.pump_events,
-            PumpRequest(
-                destination_id=so_far.destination_id,
-                lane=so_far.lane,
-                probes=so_far.probes,
-                probe_after=so_far.probe_after,
-            ),
+            self._next_request(),
             start_to_close_timeout=policies.PUMP_TIMEOUT,
             heartbeat_timeout=policies.PUMP_HEARTBEAT,
             retry_policy=policies.PUMP_RETRY,
-            summary="probe whether the destination answers" if so_far.probes else "send what is queued",
+            summary="probe whether the destination answers" if self._so_far.probes else "send what is queued",
         )
         return result
+
+    def _next_request(self) -> PumpRequest:
+        so_far = self._so_far
+        return PumpRequest(
+            destination_id=so_far.destination_id,
+            lane=so_far.lane,
+            probes=so_far.probes,
+            probe_after=so_far.probe_after,
+        )
 
     def _count(self, result: PumpResult) -> None:
         counts = ("delivered", "skipped", "failed", "retried")

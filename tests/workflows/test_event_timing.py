@@ -253,6 +253,10 @@ class Queue:
     asked: list[PumpRequest] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
+    @activity.defn(name="pump_first")
+    async def pump_first(self, _: PumpRequest) -> PumpResult:
+        return PumpResult(state="more")
+
     @activity.defn(name="pump_events")
     async def pump_events(self, request: PumpRequest) -> PumpResult:
         self.asked.append(request)
@@ -275,11 +279,14 @@ IDLE = PumpResult(state="idle")
 
 @asynccontextmanager
 async def pumping(environment: WorkflowEnvironment, queue: Queue, name: str) -> AsyncIterator[WorkflowHandle[Any, Any]]:
-    workers = [
-        Worker(environment.client, task_queue=name, workflows=[EventDelivery], workflow_runner=sandbox()),
-        Worker(environment.client, task_queue=names.EVENTS_QUEUE, activities=[queue.pump_events]),
-    ]
-    async with workers[0], workers[1]:
+    activities = [queue.pump_first, queue.pump_events]
+    async with Worker(
+        environment.client,
+        task_queue=name,
+        workflows=[EventDelivery],
+        activities=activities,
+        workflow_runner=sandbox(),
+    ):
         yield await environment.client.start_workflow(
             EventDelivery.run,
             EventDeliveryInput(destination_id="crm", lane=0),
