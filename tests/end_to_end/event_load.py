@@ -35,7 +35,7 @@ class Load:
         self.stored_by_the_api: Counter[str] = Counter()
         self.account: dict[str, int] = {}
         self.kills: list[tuple[float, str]] = []
-        self.batches = self.repeated_batches = 0
+        self.batches = self.batch_requests = 0
         self.settled_after_seconds = 0.0
         self._system = system
         self._random = random.Random(seed)
@@ -59,7 +59,7 @@ class Load:
                 self.stored += sender.stored
                 self.stored_by_the_api += await sender.stored_by_the_api()
                 self.batches += sender.batches
-                self.repeated_batches += sender.requests - sender.batches
+                self.batch_requests += sender.requests
             await services.delete("load")
 
     async def _send_on(self, sender: Sender, number: int) -> None:
@@ -88,7 +88,7 @@ class Load:
         killed = Counter(name for _, name in self.kills)
         return [
             f"Seed {self._seed}: {len(self.kills)} kills ({', '.join(f'{name} {killed[name]}' for name in CHILDREN)}).",
-            f"{self.batches} batches, {self.repeated_batches} of them sent again; {self.stored.total()} events stored.",
+            f"{self.batches} batches in {self.batch_requests} requests; {self.stored.total()} events stored.",
             f"{len(self.evidence.seen)} requests, of which {self._refused} were refused with 503;"
             f" {self.evidence.duplicates} duplicates; settled after {self.settled_after_seconds:.0f} s.",
         ]

@@ -73,16 +73,17 @@ def test_what_came_twice_came_with_the_same_key_and_body(stage: Stage) -> None:
 SEED = 20_261_122
 
 
+@pytest.fixture(scope="module")
+def load(system: System) -> Load:
+    load = Load(system, seed=SEED)
+    asyncio.run(load.run())
+    print(*load.figures, *(f"{at:6.1f} s {name}" for at, name in load.kills), sep="\n")
+    report.lines = load.figures
+    return load
+
+
 @pytest.mark.timeout(600)
 class TestRandomKillsForTwoMinutes:
-    @pytest.fixture(scope="class")
-    def load(self, system: System) -> Load:
-        load = Load(system, seed=SEED)
-        asyncio.run(load.run())
-        print(*load.figures, *(f"{at:6.1f} s {name}" for at, name in load.kills), sep="\n")
-        report.lines = load.figures
-        return load
-
     def test_every_event_that_was_accepted_is_stored(self, load: Load) -> None:
         assert load.stored.total() == LOAD
         assert load.stored_by_the_api == load.stored
