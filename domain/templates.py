@@ -29,7 +29,18 @@ __all__ = ["Scope", "TextTemplate", "compile_text", "scope"]
 class TextTemplate:
     """A compiled text. Every `render…` raises RenderError and nothing else."""
 
-    __slots__ = ("_constant", "_liquid", "_native", "_output", "_parts", "_path", "_reference", "limits", "path", "text")
+    __slots__ = (
+        "_constant",
+        "_liquid",
+        "_native",
+        "_output",
+        "_parts",
+        "_path",
+        "_reference",
+        "limits",
+        "path",
+        "text",
+    )
 
     def __init__(self, text: str, path: str, limits: Limits) -> None:
         self.text, self.path, self.limits = text, path, limits

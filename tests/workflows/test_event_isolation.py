@@ -100,9 +100,7 @@ class TestAHangingDestination:
         assert set(hanging) <= {"queued", "retrying", "delivering"}
         never.set()
 
-    async def test_it_gets_everything_once_it_answers(
-        self, running: Product, receiver: Receiver
-    ) -> None:
+    async def test_it_gets_everything_once_it_answers(self, running: Product, receiver: Receiver) -> None:
         never = asyncio.Event()
         receiver.script = lambda _: Answer(wait_for=never)
         await a_destination(running, receiver, "hanging", timeout_seconds=0.5)
