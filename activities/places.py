@@ -29,7 +29,7 @@ TROUBLE_SECONDS = 5.0
 class Places:
     """`concurrency` is how many activities the worker runs at once."""
 
-    def __init__(self, concurrency: int = 3 * ATTEMPTS_PER_DESTINATION) -> None:
+    def __init__(self, concurrency: int) -> None:
         self._limit = min(ATTEMPTS_PER_DESTINATION, max(1, concurrency // 2))
         self._taken = Counter[str]()
         self._refused = Counter[str]()

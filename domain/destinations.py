@@ -56,7 +56,9 @@ class Retry(_Declared):
 
 
 class RateLimit(_Declared):
-    per_second: float = Field(gt=0, le=10_000, allow_inf_nan=False)
+    """Requests a second, by all workers together and evenly spread."""
+
+    per_second: float = Field(ge=0.0001, le=10_000, allow_inf_nan=False)
 
 
 class DestinationSpec(_Declared):

@@ -60,8 +60,8 @@ where l.id = r.delivery_id and d.id = r.destination_id and d.status = 'running' 
 """)
 
 # Whatever ended a delivery that holds back its profile (a skip, a deletion while it was on the wire): then nothing holds it back. For a
-# slot of a rate limit one comes a little early, since one that is missed is lost.
-_NEXT = text("""
+# slot of a rate limit one comes a little early, since one that is missed is lost, and looks now and then whether the limit was raised.
+_NEXT = text(f"""
 with orphaned as (
     update deliveries l set status = 'discarded', message = null, next_attempt_at = null,
         reason = case when d.deleted_at is null then 'profile_deleted' else 'destination_deleted' end,
@@ -83,9 +83,11 @@ with orphaned as (
 )
 select r.delivery_id, l.mapping_id, l.attempts - l.attempts_before as used, d.status = 'paused' as paused,
     d.published_revision, d.connector, (select count(*) from told) as told, exists (select from gone) as ended,
-    greatest(0, extract(epoch from coalesce(l.next_attempt_at, clock_timestamp()) - clock_timestamp())
-        - case when l.reason = 'rate_limited' then 1 else 0 end)::double precision as wait_seconds
+    greatest(0, coalesce(extract(epoch from case when l.reason = 'rate_limited'
+        then least(coalesce({HELD_SLOT} - interval '1 second', clock_timestamp()), clock_timestamp() + interval '10 minutes')
+        else l.next_attempt_at end - clock_timestamp()), 0))::double precision as wait_seconds
 from event_retries r join deliveries l on l.id = r.delivery_id join destinations d on d.id = r.destination_id
+    left join rate_limits g on g.destination_id = r.destination_id
 where r.destination_id = :destination_id and r.profile_id = :profile_id
 """)
 

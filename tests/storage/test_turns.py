@@ -161,6 +161,29 @@ async def test_events_that_are_tried_again_hold_slots_in_the_same_queue(database
     assert begun.used == 2
 
 
+async def test_an_event_does_not_wait_for_a_slot_of_a_limit_that_was_taken_away(database: Database) -> None:
+    await _one_begun_one_waiting(database)
+    event = await _a_failed_event(database)
+    retries = EventRetries(database)
+    await retries.begin(event, workflow_id="w", run_id="r")
+    await publish(database, "crm", a_spec())
+    blocker = await retries.blocker("crm", "e1")
+    assert blocker is not None
+    assert blocker.wait_seconds == 0
+    assert isinstance(await retries.begin(event, workflow_id="w", run_id="r"), BegunEvent)
+
+
+async def test_a_far_slot_is_looked_at_again_before_it_comes(database: Database) -> None:
+    await _deliveries(database, 1, rate_limit={"per_second": 0.0001})
+    await _execute(database, "insert into rate_limits (destination_id, next_at) values ('crm', now() + '1 day')")
+    event = await _a_failed_event(database)
+    retries = EventRetries(database)
+    await retries.begin(event, workflow_id="w", run_id="r")
+    blocker = await retries.blocker("crm", "e1")
+    assert blocker is not None
+    assert 500 < blocker.wait_seconds <= 600
+
+
 def _spec(per_second: float) -> DestinationSpec:
     return DestinationSpec.model_validate(a_spec(rate_limit={"per_second": per_second}))
 
