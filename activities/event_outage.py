@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from domain.events import QueuedDelivery
 from storage.attempts import Ended
 
-OUTAGE_AFTER = 5  # failures in a row, of as many profiles, after which the destination counts as not answering
+OUTAGE_AFTER = 5  # profiles whose failures, with nothing between them, tell that the destination does not answer
 PROBE_SECONDS, MAX_PROBE_SECONDS = 1.0, 60.0  # between two probes, doubling
 
 
@@ -17,22 +18,22 @@ class Outage:
         self.probes = probes
         self.after = after
         self.message: str | None = None
-        self._in_a_row = 0
+        self._in_a_row: set[str] = set()
         self._asked_seconds = 0.0
 
-    def failed(self, ended: Ended, position: int) -> bool:
+    def failed(self, ended: Ended, delivery: QueuedDelivery) -> bool:
         """Note a failure that time may cure. True: the delivery goes back to the queue, without an EventRetry of its own."""
         back = self.probing or self.declared
-        self._in_a_row += 1
+        self._in_a_row.add(delivery.profile.id)
         self.message = ended.message
         self._asked_seconds = max(self._asked_seconds, ended.delay_seconds or 0.0)
-        self.declared = back or self._in_a_row >= OUTAGE_AFTER
+        self.declared = back or len(self._in_a_row) >= OUTAGE_AFTER
         if back:
-            self.after = max(self.after, position)
+            self.after = delivery.position if self.probing else max(self.after, delivery.position)
         return back
 
     def answered(self) -> None:
-        self._in_a_row = 0
+        self._in_a_row.clear()
         self.probing, self.probes = False, 0
 
     @property

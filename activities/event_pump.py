@@ -87,6 +87,7 @@ class Pump:
         self._outage = Outage(probing=lease.outage, probes=request.probes, after=request.probe_after)
         self._leaving: frozenset[int] = frozenset()
         self._full_claims = 0
+        self._passed_over = False  # something that became visible behind where the lanes have been read
         self._senders = self._resting = 0
         self._ended: deque[EndedEvent] = deque()
         self._something_ended = asyncio.Event()
@@ -122,7 +123,7 @@ class Pump:
             self._wake.clear()
             found = 0
             if self._has_room():
-                again = now >= rescan_at or not self._hand
+                again = now >= rescan_at or self._passed_over or not self._hand
                 found = await (self._probe() if self._outage.probing else self._claim(again=again))
                 rescan_at = now + RESCAN_SECONDS if again else rescan_at
                 self._hire(tasks)
@@ -155,7 +156,10 @@ class Pump:
             return 0
         found = len(claim.deliveries)
         self._hand.read(claim, limit=CLAIM_LIMIT)
-        self._hand.take(claim.deliveries)
+        self._hand.take(each for each in claim.deliveries if each.id not in claim.overtaking)
+        self._passed_over = bool(claim.overtaking)
+        if self._passed_over:
+            self._wake.set()
         self._full_claims = self._full_claims + 1 if found >= CLAIM_LIMIT else 0
         if self._full_claims >= LEAVE_AFTER and len(self._hand.after) > 1:
             self._leaving = frozenset(self._hand.after) - {self._lease.home}
@@ -258,7 +262,7 @@ class Pump:
         """What the end of one attempt says about its profile and its destination."""
         if made.ended.status is DeliveryStatus.RETRYING:
             self._hand.hold_back(made.delivery)
-            if self._outage.failed(made.ended, made.delivery.position):
+            if self._outage.failed(made.ended, made.delivery):
                 made = replace(made, status=DeliveryStatus.QUEUED)
             if self._outage.declared:
                 self._halt("outage")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from temporalio import activity
@@ -93,6 +94,18 @@ class PumpEvents:
                 run_id=run_id,
             )
             return await pump.run()
+
+
+@asynccontextmanager
+async def _heartbeats(*, wanted: bool) -> AsyncIterator[None]:
+    beating = asyncio.create_task(_beat()) if wanted else None
+    try:
+        yield
+    finally:
+        if beating is not None:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
 
 
 async def _beat() -> None:

@@ -50,8 +50,9 @@ select lease.epoch, coalesce(home.wait_seconds, 0) as wait_seconds, (select coun
 from home, lease
 """)
 
-# What was handed back since `returned` was read may lie before `after`, and then its lane is read from the beginning: in this very
-# statement, or a later event of the same profile could be taken first. Need not be durable: a database that crashes is away for longer
+# Positions are given before they are committed, so one may become visible behind `after`: what comes later of its profile must not
+# overtake it, and the lane is read from its beginning again. What was handed back since `returned` was read may lie before `after` too,
+# and then its lane is read from the beginning in this very statement. Need not be durable: a database that crashes is away for longer
 # than a permit lasts, and what is in hand is a note. The status is asked for last, and anew if a pause changed the row meanwhile: so no
 # permit is given after a pause was answered.
 _CLAIM = text("""
@@ -61,7 +62,12 @@ with lanes as materialized (
     join event_lanes e on e.destination_id = :destination_id and e.lane = w.lane
 ), picked as materialized (
     select q.* from lanes w cross join lateral (
-        select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before
+        select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before,
+            w.after > 0 and exists (
+                select from deliveries e
+                where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
+                    and e.profile_id = l.profile_id and e.position <= w.after
+                    and e.id <> all(cast(:in_hand as uuid[]))) as overtakes
         from deliveries l
         where l.kind = 'event' and l.status = 'queued' and l.destination_id = :destination_id and l.lane = w.lane
             and l.position > w.after and (not :heads_only
@@ -84,7 +90,7 @@ with lanes as materialized (
 )
 select permit.published_revision, permit.connector, array(select lane from lanes order by lane) as lanes,
     array(select returned from lanes order by lane) as returned, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
-    e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
+    q.overtakes, e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
 from permit left join picked q on true left join events e on e.id = q.event_id left join profiles p on p.id = q.profile_id
 order by q.position
 """)
@@ -195,12 +201,16 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Deliveries in order of their position, of the revision that is published now. `returned`, by lane, goes with the next claim."""
+    """Deliveries in order of their position, of the revision that is published now.
+
+    `returned`, by lane, goes with the next claim. `overtaking`: of these an earlier one of the profile has been passed over.
+    """
 
     revision: int
     connector: str
     deliveries: tuple[QueuedDelivery, ...]
     returned: dict[int, int]
+    overtaking: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +272,9 @@ class EventLeases:
             return None
         found = tuple(_delivery(row) for row in rows if row.id is not None)
         first = rows[0]
-        return Claim(
-            first.published_revision, first.connector, found, dict(zip(first.lanes, first.returned, strict=True))
-        )
+        returned = dict(zip(first.lanes, first.returned, strict=True))
+        overtaking = frozenset(str(row.id) for row in rows if row.overtakes)
+        return Claim(first.published_revision, first.connector, found, returned, overtaking)
 
     async def end(self, lease: Lease, ended: Sequence[EndedEvent], *, workflow_id: str, run_id: str) -> None:
         """Write down how these ended. Raises LeaseLost, and then nothing is written."""

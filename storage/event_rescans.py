@@ -5,10 +5,15 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# In order, so that two of these cannot deadlock. Without a lane named, whoever listens looks at all of them.
+# In order, so that two of these cannot deadlock. A pump that waits out an outage is woken: what is published now may end it. Without a
+# lane named, whoever listens looks at all of them.
 _RESCAN = text("""
 with locked as (select lane from event_lanes where destination_id = :id order by lane for update)
-update event_lanes l set scanned = 0, returned = returned + 1 from locked where l.destination_id = :id and l.lane = locked.lane
+update event_lanes l set scanned = 0, returned = returned + 1,
+    wanted = wanted or (outage_since is not null and home = l.lane),
+    wanted_epoch = wanted_epoch + case when outage_since is not null then 1 else 0 end,
+    wanted_claimed_until = case when outage_since is null then wanted_claimed_until end
+from locked where l.destination_id = :id and l.lane = locked.lane
 """)
 
 _LOCK_RETRIES = text("select 1 from event_retries where destination_id = :id order by profile_id for update")

@@ -231,7 +231,7 @@ async def test_resuming_and_publishing_make_pumps_look_at_the_whole_queue(
 async def test_resuming_ends_the_back_off_of_events(database: Database) -> None:
     await a_destination(database, mappings=[an_event_mapping()])
     await a_blocked_profile(database, "crm", "ada")
-    await rows(database, "update event_retries set signal_claimed_until = now() returning 1")
+    await rows(database, "update event_retries set signal_claimed_until = now(), signal_epoch = 1 returning 1")
     await Destinations(database).pause("crm", None)
     await Destinations(database).resume("crm")
     found = await rows(database, "select signal, signal_epoch, signal_claimed_until from event_retries")
