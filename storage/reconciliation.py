@@ -10,6 +10,8 @@ from storage.database import Database
 
 # A change that began before a publication committed could not see it; one statement takes milliseconds, this is ample.
 PUBLISH_SETTLES_SECONDS = 1.0
+# Of events, the newest are held against what should have been queued for them: each mapping is compared with each of them.
+RECENT_EVENTS = 20_000
 
 # `since`: when the destination's published revision began to take profiles, going back over revisions that all did.
 # The missing pairs are looked for from the profiles' side, not from the counters, so that the two can disagree.
@@ -41,7 +43,7 @@ with taking as (
     from syncs s join (select id, status = 'paused' and deleted_at is null as paused from destinations) p
         on p.id = s.destination_id
     group by s.destination_id
-), events as (
+), of_events as (
     select l.destination_id,
         count(*) as accepted,
         count(*) filter (where l.status = 'delivered') as delivered,
@@ -56,6 +58,20 @@ with taking as (
         on p.id = l.destination_id
     where l.kind = 'event'
     group by l.destination_id
+), recent as materialized (
+    select id, source_id, name, type, received_at from events order by id desc limit :recent
+), lost as (
+    select r.destination_id, count(*) as unaccounted
+    from event_routes r
+    join destinations d on d.id = r.destination_id
+    join destination_revisions v on v.destination_id = d.id and v.number = d.published_revision
+    join recent e on e.received_at > v.published_at + make_interval(secs => :settles)
+        and ('*' = any(r.sources) or e.source_id = any(r.sources))
+        and (r.mode = 'all' or (coalesce(nullif(e.name, ''), e.type) = any(r.names)) = (r.mode = 'only'))
+    where not exists (
+        select from deliveries l
+        where l.event_id = e.id and l.destination_id = r.destination_id and l.mapping_id = r.mapping_id)
+    group by r.destination_id
 ), missing as (
     select since.destination_id, count(*) as unaccounted
     from since join profiles p on p.updated_at > since.at and p.deleted_at is null
@@ -72,11 +88,12 @@ select d.id as destination_id,
     coalesce(p.waiting, 0) + coalesce(e.waiting, 0) as waiting,
     coalesce(p.held, 0) + coalesce(e.held, 0) as held,
     coalesce(p.retrying, 0) + coalesce(e.retrying, 0) as retrying,
-    coalesce(p.unaccounted, 0) + coalesce(e.unaccounted, 0) + coalesce(m.unaccounted, 0) as unaccounted
+    coalesce(p.unaccounted, 0) + coalesce(e.unaccounted, 0) + coalesce(m.unaccounted, 0) + coalesce(x.unaccounted, 0) as unaccounted
 from destinations d
 left join pairs p on p.destination_id = d.id
-left join events e on e.destination_id = d.id
+left join of_events e on e.destination_id = d.id
 left join missing m on m.destination_id = d.id
+left join lost x on x.destination_id = d.id
 where d.deleted_at is null or p.accepted > 0 or e.accepted > 0
 order by d.id
 """)
@@ -107,5 +124,9 @@ class Reconciliation:
     async def accounts(self) -> dict[str, Account]:
         """By destination, all as of one moment. A deleted destination is in if anything was ever accepted for it."""
         async with self._database.statement() as connection:
-            rows = (await connection.execute(_COUNT, {"settles": PUBLISH_SETTLES_SECONDS})).mappings().all()
+            rows = (
+                (await connection.execute(_COUNT, {"settles": PUBLISH_SETTLES_SECONDS, "recent": RECENT_EVENTS}))
+                .mappings()
+                .all()
+            )
         return {row["destination_id"]: Account(*(row[each.name] for each in fields(Account))) for row in rows}

@@ -9,9 +9,11 @@ import pytest
 from storage.database import Database
 from storage.destinations import Destinations
 from storage.drafts import Drafts
+from storage.events import Events
 from storage.profiles import Profiles
 from storage.publications import Publications
 from storage.reconciliation import Account, Reconciliation
+from tests.builders import an_event, an_event_mapping
 from tests.storage.builders import ACCEPT_ALL, a_delivery, a_destination, a_spec, a_sync, rows
 
 
@@ -144,3 +146,13 @@ async def test_a_deleted_destination_stays_in_the_books_as_long_as_it_had_anythi
         await Destinations(database).delete(name)
     accounts = await Reconciliation(database).accounts()
     assert accounts == {"crm": Account(accepted=1, discarded=1)}
+
+
+async def test_an_event_that_was_not_queued_for_a_mapping_that_takes_it_is_unaccounted_for(database: Database) -> None:
+    only = an_event_mapping(id="only", events={"mode": "only", "names": ["Order Completed"]})
+    await a_destination(database, mappings=[only, an_event_mapping(id="all")])
+    await settled(database)
+    await Events(database).store([an_event(), an_event(name="Opened")])
+    assert (await account(database)).unaccounted == 0
+    await rows(database, "delete from deliveries where mapping_id = 'only' returning 1")
+    assert await account(database) == Account(accepted=2, waiting=2, unaccounted=1)
