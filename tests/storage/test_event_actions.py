@@ -100,7 +100,7 @@ async def test_a_failed_delivery_goes_back_to_its_old_place(database: Database, 
 async def test_a_retry_of_what_holds_back_its_profile_lets_it_go_at_once(database: Database, database_url: str) -> None:
     first, _ = await queue(database)
     await block(database, first)
-    await rows(database, "update event_retries set signal_claimed_until = now() + '1 h' returning 1")
+    await rows(database, "update event_retries set signal_claimed_until = now() + '1 h', signal_epoch = 1 returning 1")
     assert await told_by(database_url, EventActions(database).retry(first)) == [("sluice_work", "")]
     (row,) = await rows(database, "select * from event_retries")
     assert (row["signal"], row["signal_epoch"], row["signal_claimed_until"]) == ("deliver_now", 2, None)
