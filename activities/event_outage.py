@@ -26,7 +26,7 @@ class Outage:
         back = self.probing or self.declared
         self._in_a_row.add(delivery.profile.id)
         self.message = ended.message
-        self._asked_seconds = max(self._asked_seconds, ended.delay_seconds or 0.0)
+        self._asked_seconds = max(self._asked_seconds, ended.asked_seconds or 0.0)
         self.declared = back or len(self._in_a_row) >= OUTAGE_AFTER
         if back:
             self.after = delivery.position if self.probing else max(self.after, delivery.position)
@@ -40,4 +40,4 @@ class Outage:
     def wait_seconds(self) -> float:
         """Until the next probe: a while that doubles; longer only if the destination asked for longer."""
         backoff = min(MAX_PROBE_SECONDS, PROBE_SECONDS * 2.0 ** min(self.probes, 10))
-        return max(backoff, self._asked_seconds) if self._asked_seconds > MAX_PROBE_SECONDS else backoff
+        return max(backoff, self._asked_seconds)

@@ -19,6 +19,7 @@ from typing import Literal
 
 import structlog
 
+from activities.attempting import MAX_STALE_SECONDS
 from activities.event_claims import Claims
 from activities.event_hand import Hand
 from activities.event_outage import Outage
@@ -106,7 +107,11 @@ class Pump:
                 await self._drain()
                 writer.cancel()
                 self._hand.dismiss(self._senders)
-        except* LeaseLost:
+        except BaseExceptionGroup as group:
+            if group.subgroup(Unavailable) is not None:
+                raise Unavailable("the database stayed away") from group
+            if group.split(LeaseLost)[1] is not None:
+                raise
             self._stop = "lost"
         await self._leave_in_order()
         return self._result()
@@ -125,7 +130,8 @@ class Pump:
             if self._has_room():
                 again = now >= rescan_at or self._passed_over or not self._hand
                 found = await (self._probe() if self._outage.probing else self._claim(again=again))
-                rescan_at = now + RESCAN_SECONDS if again else rescan_at
+                # Much in hand is much to read over once more.
+                rescan_at = now + RESCAN_SECONDS * (1 + len(self._hand) // CLAIM_LIMIT) if again else rescan_at
                 self._hire(tasks)
             await self._tend_lanes()
             if found >= CLAIM_LIMIT and self._has_room():
@@ -214,20 +220,26 @@ class Pump:
             made = await self._attempt(delivery)
             if made is not None:
                 self._judge(made)
-            self._hand.done(delivery, was_made=made is not None, goes_on=self._stop is None)
+            self._hand.done(delivery, was_made=made is not None, goes_on=made is not None and self._stop is None)
+            self._passed_over = self._passed_over or made is None
             if (self._full_claims and self._has_room()) or not self._hand:
                 self._wake.set()
 
     async def _attempt(self, delivery: QueuedDelivery) -> EndedEvent | None:
-        """None: no attempt may begin any more."""
+        """None: none was made, since none may begin any more, or not without asking again."""
         if not await self._may_begin():
             return None
         started, revision, live = datetime.now(UTC), self._claims.revision, self._claims.live
-        if isinstance(live, Ended):
-            return EndedEvent(delivery, live, live.status, False, started, revision)
+        if isinstance(live, Ended):  # what is wrong with the settings is no event's fault: they wait until it is mended
+            waiting = replace(live, outcome=AttemptOutcome.RETRY, status=DeliveryStatus.RETRYING, delay_seconds=0.0)
+            return EndedEvent(delivery, waiting, waiting.status, False, started, revision)
         used = delivery.attempts + 1 - delivery.attempts_before
         try:
-            ended = await self._making.make(live, delivery.mapping_id, self._scope(delivery), used=used)
+            not_after = time.monotonic() + MAX_STALE_SECONDS
+            view = self._scope(delivery)
+            ended = await self._making.make(live, delivery.mapping_id, view, used=used, not_after=not_after)
+        except Unavailable:  # this process was stopped meanwhile: the delivery is read and begun once more
+            return None
         except Exception as error:  # a fault of ours or of a connector's must not stop the others
             _log.exception("attempt_broke_off", delivery_id=delivery.id)
             ended = broken_off(error)
@@ -260,10 +272,11 @@ class Pump:
 
     def _judge(self, made: EndedEvent) -> None:
         """What the end of one attempt says about its profile and its destination."""
-        if made.ended.status is DeliveryStatus.RETRYING:
-            self._hand.hold_back(made.delivery)
-            if self._outage.failed(made.ended, made.delivery):
-                made = replace(made, status=DeliveryStatus.QUEUED)
+        if made.ended.outcome is AttemptOutcome.RETRY:  # the last one it was granted says as much about the destination
+            back = self._outage.failed(made.ended, made.delivery)
+            if made.ended.status is DeliveryStatus.RETRYING:
+                self._hand.hold_back(made.delivery)
+                made = replace(made, status=DeliveryStatus.QUEUED) if back else made
             if self._outage.declared:
                 self._halt("outage")
         elif made.ended.response is not None:
@@ -330,7 +343,8 @@ class Pump:
             scanned = self._hand.after if self._stop == "idle" else dict.fromkeys(self._hand.after, 0)
             await recorded(lambda: self._leases.rest(self._lease, scanned, outage=outage))
         else:
-            await recorded(lambda: self._leases.put_down(self._lease))
+            wait = self._outage.wait_seconds if self._stop == "outage" else None
+            await recorded(lambda: self._leases.put_down(self._lease, probe_in=wait))
 
     def _result(self) -> PumpResult:
         outage = self._stop == "outage"

@@ -63,13 +63,8 @@ class PumpEvents:
         info = activity.info()
         context = {"destination_id": request.destination_id, "workflow_id": info.workflow_id}
         with structlog.contextvars.bound_contextvars(**context):
-            beating = asyncio.create_task(_beat())
-            try:
+            async with _heartbeats(wanted=not info.is_local):
                 result = await self._pump(request, info.workflow_id or "", info.workflow_run_id or "", brief=brief)
-            finally:
-                beating.cancel()
-                with suppress(asyncio.CancelledError):
-                    await beating
             _log.info("pump_stopped", lane=request.lane, **result.model_dump(exclude={"probe_after"}))
             return result
 

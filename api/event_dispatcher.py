@@ -7,6 +7,7 @@ rows; nothing is lost and nobody waits for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -55,6 +56,7 @@ class EventDispatcher:
         self._client = client
         self._on_sent = on_sent
         self._calls = asyncio.Semaphore(CONCURRENCY)
+        self._sweep_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled. A database or a Temporal that is away only delays it."""
@@ -69,7 +71,10 @@ class EventDispatcher:
 
     async def _work(self, lanes: set[tuple[str, int]] | None) -> bool:
         """One round. True if there may be more to do at once."""
-        queued = lanes or await self._lanes.asleep()
+        queued = lanes or set()
+        if not lanes or time.monotonic() >= self._sweep_at:  # however much others are busy
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
+            queued = {*queued, *await self._lanes.asleep()}
         sent = await self._start_pumps(await self._lanes.rouse(queued)) if queued else 0
         sent += await self._start_pumps(await self._lanes.claim(CLAIM_LIMIT))
         sent += await self._signal_retries(await self._retries.claim(CLAIM_LIMIT))

@@ -195,7 +195,7 @@ class NotBegun:
 class Ended:
     """How an attempt ended, and what that makes of its delivery. `delay_seconds` until the next attempt, if there is one.
 
-    `is_whole`: its mapping was the only one of the revision it was made with.
+    `is_whole`: its mapping was the only one of the revision it was made with. `asked_seconds`: so long the receiver wants to be left alone.
     """
 
     outcome: AttemptOutcome
@@ -208,6 +208,7 @@ class Ended:
     response: dict[str, Any] | None = None
     may_have_arrived: bool = False
     is_whole: bool = False
+    asked_seconds: float | None = None
 
     @property
     def error(self) -> dict[str, Any] | None:

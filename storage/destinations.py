@@ -136,6 +136,7 @@ class Destinations:
                 .values(_DISCARDED_DELIVERY)
             )
             await _forget_event_queue(connection, destination_id)
+        await outlast_permits(self._database, destination_id)
 
 
 async def lock_destination(connection: AsyncConnection, destination_id: str) -> Any:
@@ -184,13 +185,13 @@ async def _lock_event_queue(connection: AsyncConnection, destination_id: str) ->
 
 
 async def _forget_event_queue(connection: AsyncConnection, destination_id: str) -> None:
-    """A retry whose attempt is being made keeps its row, by which its workflow finds out how that ends."""
+    """A retry whose attempt is being made keeps its row, by which its workflow finds out how that ends; lanes keep theirs, by which a
+    pump writes down how what it has on the wire ends."""
     being_made = select(deliveries.c.id).where(
         deliveries.c.id == event_retries.c.delivery_id, deliveries.c.status == DeliveryStatus.DELIVERING
     )
     of_it = event_retries.c.destination_id == destination_id
     await connection.execute(delete(event_retries).where(of_it, ~being_made.exists()))
-    await connection.execute(delete(event_lanes).where(event_lanes.c.destination_id == destination_id))
 
 
 async def _shown(connection: AsyncConnection, destination_id: str) -> Destination:

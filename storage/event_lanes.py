@@ -16,7 +16,7 @@ from domain.events import LANES
 from storage.database import Database
 
 CLAIM_SECONDS = 30.0  # longer than starting a batch of workflows takes even when Temporal answers slowly
-LOST_SECONDS = 180.0  # a pump looks at its lane every second, and once a minute during an outage
+LOST_SECONDS = 180.0  # a pump looks at its lane every second, and during an outage when it said it would
 
 # Whoever rouses a pump starts it, so it is claimed at once. Need not be durable: what is lost in a crash is found by the next sweep.
 _ROUSE = text(f"""
@@ -87,7 +87,8 @@ _RESCUE = text(f"""
 ), lost as (
     update event_lanes l set wanted = true, wanted_epoch = wanted_epoch + 1, wanted_claimed_until = null,
         updated_at = clock_timestamp()
-    where l.home = l.lane and not l.wanted and l.updated_at < clock_timestamp() - make_interval(secs => :lost)
+    where l.home = l.lane and not l.wanted
+        and greatest(l.updated_at, l.probe_at) < clock_timestamp() - make_interval(secs => :lost)
     returning 1
 )
 select (select count(*) from missed) + (select count(*) from lost)

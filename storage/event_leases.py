@@ -63,11 +63,7 @@ with lanes as materialized (
 ), picked as materialized (
     select q.* from lanes w cross join lateral (
         select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before,
-            w.after > 0 and exists (
-                select from deliveries e
-                where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
-                    and e.profile_id = l.profile_id and e.position <= w.after
-                    and e.id <> all(cast(:in_hand as uuid[]))) as overtakes
+            w.after
         from deliveries l
         where l.kind = 'event' and l.status = 'queued' and l.destination_id = :destination_id and l.lane = w.lane
             and l.position > w.after and (not :heads_only
@@ -79,9 +75,17 @@ with lanes as materialized (
                             where r.destination_id = :destination_id and r.profile_id = l.profile_id)
         order by l.position limit :limit) q
     order by q.position limit :limit
+), passed_over as materialized (
+    select p.profile_id from (select distinct profile_id, after from picked where after > 0) p
+    where exists (
+        select from deliveries e
+        where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
+            and e.profile_id = p.profile_id and e.position <= p.after
+            and e.id not in (select unnest(cast(:in_hand as uuid[]))))
 ), permit as (
     update event_lanes l set permit_until = clock_timestamp() + make_interval(secs => :seconds),
-        claimed = cast(:in_hand as uuid[]) || array(select id from picked), updated_at = clock_timestamp()
+        claimed = case when :limit = 0 then l.claimed else cast(:in_hand as uuid[]) || array(select id from picked) end,
+        updated_at = clock_timestamp()
     from destinations d
     where l.destination_id = :destination_id and l.lane = :home and l.home = :home and l.epoch = :epoch
         and d.id = :destination_id and d.deleted_at is null and d.published_revision is not null
@@ -90,7 +94,8 @@ with lanes as materialized (
 )
 select permit.published_revision, permit.connector, array(select lane from lanes order by lane) as lanes,
     array(select returned from lanes order by lane) as returned, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
-    q.overtakes, e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
+    q.profile_id in (select profile_id from passed_over) as overtakes,
+    e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
 from permit left join picked q on true left join events e on e.id = q.event_id left join profiles p on p.id = q.profile_id
 order by q.position
 """)
@@ -181,7 +186,8 @@ where l.destination_id = :destination_id and l.home = :home and exists (
 """)
 
 _PUT_DOWN = text("""
-update event_lanes set permit_until = null, claimed = '{}', updated_at = clock_timestamp()
+update event_lanes set permit_until = null, claimed = '{}', updated_at = clock_timestamp(),
+    probe_at = clock_timestamp() + make_interval(secs => cast(:probe_in as double precision))
 where destination_id = :destination_id and lane = :home and epoch = :epoch
 """)
 
@@ -302,10 +308,13 @@ class EventLeases:
         async with self._database.statement() as connection:
             await connection.execute(_OUTAGE, {**_key(lease), "outage": outage})
 
-    async def put_down(self, lease: Lease) -> None:
-        """Nothing is in hand any more and no attempt will begin under this lease; the next pump need not wait for that."""
+    async def put_down(self, lease: Lease, *, probe_in: float | None = None) -> None:
+        """Nothing is in hand any more and no attempt will begin under this lease; the next pump need not wait for that.
+
+        `probe_in`: in so many seconds the next one comes, during an outage.
+        """
         async with self._database.statement() as connection:
-            await connection.execute(_PUT_DOWN, _key(lease))
+            await connection.execute(_PUT_DOWN, {**_key(lease), "probe_in": probe_in})
 
 
 def _key(lease: Lease) -> dict[str, Any]:

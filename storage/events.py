@@ -27,8 +27,9 @@ with incoming as (
         cast(:patches as text[])
     ) with ordinality as i(id, message_id, type, name, profile_id, lane, event, document, patch, ordinal)
 ), fresh as materialized (
-    select i.* from incoming i
+    select distinct on (i.message_id) i.* from incoming i
     where not exists (select from events e where e.source_id = :source_id and e.message_id = i.message_id)
+    order by i.message_id, i.ordinal
 ), patches as materialized (
     select coalesce(jsonb_object_agg(profile_id, patches), '{{}}') as of_profiles from (
         select profile_id, jsonb_agg(cast(patch as jsonb) order by ordinal) as patches

@@ -247,6 +247,7 @@ event_lanes = Table(
     # Raised whenever something is to go that lies before what may have been read already.
     Column("returned", BigInteger, nullable=False),
     Column("outage_since", _TIME),
+    Column("probe_at", _TIME),  # during an outage: when its pump looks again
     Column("updated_at", _TIME, nullable=False),
 )
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def product(home: Path) -> Iterator[Product]:
 
 def _end_all(product: Product) -> None:
     for process in product.processes():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     if product.process:
         product.process.communicate()
 

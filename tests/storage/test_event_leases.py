@@ -13,7 +13,8 @@ from domain.deliveries import AttemptOutcome, DeliveryStatus
 from domain.events import LANES, lane_of
 from storage.attempts import Ended
 from storage.database import Database
-from storage.event_lanes import EventLanes
+from storage.destinations import Destinations
+from storage.event_lanes import EventLanes, WantedPump
 from storage.event_leases import Claim, EndedEvent, EventLeases, Lease, LeaseLost
 from storage.event_retries import BegunEvent, EventNotBegun, EventRetries
 from storage.events import Events
@@ -232,3 +233,54 @@ async def test_what_is_deleted_while_a_retry_is_on_the_wire_is_not_tried_again(
     delivery = (await rows(database, "select status, reason from deliveries"))[0]
     assert delivery == {"status": "discarded", "reason": reason}
     assert await rows(database, "select 1 as one from event_retries") == []
+
+
+async def test_a_permit_that_is_renewed_leaves_the_note_of_what_is_in_hand(database: Database) -> None:
+    queued = await queue(database, "u1", "u2")
+    held = await lease(database)
+    await claim(database, held)
+    assert await claim(database, held, limit=0) is not None
+    noted = (await rows(database, "select claimed from event_lanes where home = lane"))[0]["claimed"]
+    assert [str(each) for each in noted] == queued
+
+
+async def test_what_is_on_the_wire_to_a_destination_that_is_deleted_is_logged(database: Database) -> None:
+    await queue(database, "u1")
+    held = await lease(database)
+    claimed = await claim(database, held)
+    await Destinations(database).delete("crm")
+    await end(database, held, claimed, DELIVERED)
+    assert (await rows(database, "select status, attempts from deliveries"))[0] == {
+        "status": "discarded",
+        "attempts": 1,
+    }
+    assert await EventLanes(database).rescue() == 0
+
+
+async def test_what_became_visible_behind_the_place_read_to_is_not_overtaken(database: Database) -> None:
+    queued = await queue(database, "late", "other", "late")
+    held = await lease(database)
+    third = (await rows(database, "select position from deliveries order by position offset 1 limit 1"))[0]["position"]
+    first = await claim(database, held, limit=0)
+    assert first is not None
+    after = dict.fromkeys(held.lanes, third)
+    found = await claim(database, held, after=after, returned=first.returned)
+    assert found is not None
+    assert (ids(found), found.overtaking) == ([queued[2]], {queued[2]})
+    in_hand = await claim(database, held, after=after, returned=first.returned, in_hand=[queued[0]])
+    assert in_hand is not None
+    assert in_hand.overtaking == frozenset()
+
+
+async def test_a_pump_that_waits_out_an_outage_is_not_taken_for_lost(database: Database) -> None:
+    await queue(database, "u1")
+    held = await lease(database)
+    lanes = EventLanes(database)
+    await lanes.started(
+        [WantedPump("crm", held.home, (await rows(database, "select max(wanted_epoch) as n from event_lanes"))[0]["n"])]
+    )
+    await EventLeases(database).put_down(held, probe_in=3600)
+    await execute(database, "update event_lanes set updated_at = now() - interval '10 minutes'")
+    assert await lanes.rescue() == 0
+    await execute(database, "update event_lanes set probe_at = now() - interval '10 minutes'")
+    assert await lanes.rescue() == 1

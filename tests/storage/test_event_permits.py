@@ -94,7 +94,7 @@ async def test_a_claim_that_saw_the_destination_running_is_made_to_look_again(da
     assert lease is not None
     async with database.transaction() as connection:
         await connection.execute(event_permits._REVOKE, {"id": "crm"})
-        claiming = asyncio.create_task(leases.claim(lease, {0: 0}, limit=1, in_hand=[]))
+        claiming = asyncio.create_task(leases.claim(lease, {0: 0}, {}, limit=1, in_hand=[]))
         waiting = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'"
         while (await rows(database, waiting))[0]["n"] == 0:
             await asyncio.sleep(0)

@@ -149,3 +149,10 @@ async def test_the_database_and_previews_agree_on_what_identify_does(
         query = text("select identified(cast(:document as jsonb), cast(:patches as jsonb))")
         parameters = {"document": json.dumps(document), "patches": json.dumps([{"properties": traits}])}
         assert (await connection.execute(query, parameters)).scalar_one() == identified(document, traits)
+
+
+async def test_of_two_messages_with_one_id_in_a_batch_the_first_alone_changes_the_profile(database: Database) -> None:
+    first = an_event(message_id="m1", patch={"properties": {"plan": "pro"}})
+    again = an_event(message_id="m1", patch={"properties": {"plan": "free"}})
+    assert await Events(database).store([first, again]) == {first.id}
+    assert (await rows(database, "select document from profiles"))[0]["document"] == {"properties": {"plan": "pro"}}

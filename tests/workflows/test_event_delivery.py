@@ -161,3 +161,34 @@ async def test_events_keep_to_the_rate_limit(running: Product, receiver: Receive
     requests = await receiver.received(60)
     # The n-th slot is n/50 s after the first; a request may come late, and the first one may have, but none much before its slot.
     assert all(request.at - requests[0].at > n / 50 - 0.1 for n, request in enumerate(requests))
+
+
+async def test_an_outage_does_not_burn_the_queue_even_if_each_event_has_one_attempt(
+    running: Product, receiver: Receiver
+) -> None:
+    receiver.script = lambda _: Answer(503)
+    await publish(running.database, "crm", a_spec(receiver.url, mappings=[an_event_mapping()], retry={"attempts": 1}))
+    await running.events.store([an_event(f"u{n}") for n in range(300)])
+    away = "select 1 as one from event_lanes where outage_since is not null"
+    await eventually(lambda: running.rows(away), what="the outage")
+    assert (await statuses(running))["queued"] >= 250
+
+
+async def test_settings_that_cannot_be_used_hold_the_queue_until_they_are_mended(
+    running: Product, receiver: Receiver
+) -> None:
+    mapping = an_event_mapping()
+    await publish(running.database, "crm", a_spec(receiver.url, mappings=[mapping], credentials="lost"))
+    await running.events.store([an_event(f"u{n}") for n in range(100)])
+    away = "select 1 as one from event_lanes where outage_since is not null"
+    await eventually(lambda: running.rows(away), what="the outage")
+    assert (await statuses(running))["queued"] >= 80
+    await publish(running.database, "crm", a_spec(receiver.url, mappings=[mapping]))
+    await eventually(lambda: _ended(running), timeout=60, what="the rest")
+    assert (await statuses(running))["delivered"] >= 80
+
+
+async def _ended(running: Product) -> bool:
+    return not await running.rows(
+        "select 1 as one from deliveries where status in ('queued', 'delivering', 'retrying')"
+    )

@@ -189,7 +189,13 @@ class TestAFlood:
         assert {row["workflow_id"] for row in homes} == {
             names.event_delivery_id("flooded", lane) for lane in range(LANES)
         }
+        awake = "select 1 as one from event_lanes where home is not null"
+        await eventually(lambda: _none(running, awake), what="the pumps' ends, which their histories then show")
         assert len(await pumped_by(running.client)) == 2
+
+
+async def _none(running: Product, query: str) -> bool:
+    return not await running.rows(query)
 
 
 @asynccontextmanager
