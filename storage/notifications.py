@@ -32,7 +32,8 @@ class Wake:
     async def wait(self, seconds: float) -> None:
         """Until there is work, or for `seconds`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # unlike wait_for in Python 3.11, it never swallows a cancellation
+                await self.event.wait()
         self.event.clear()
 
     def take_lanes(self) -> set[tuple[str, int]] | None:
