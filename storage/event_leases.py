@@ -63,7 +63,11 @@ with lanes as materialized (
 ), picked as materialized (
     select q.* from lanes w cross join lateral (
         select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before,
-            w.after
+            w.after > 0 and exists (
+                select from deliveries e
+                where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
+                    and e.profile_id = l.profile_id and e.position <= w.after
+                    and e.id <> all(cast(:in_hand as uuid[]))) as overtakes
         from deliveries l
         where l.kind = 'event' and l.status = 'queued' and l.destination_id = :destination_id and l.lane = w.lane
             and l.position > w.after and (not :heads_only
@@ -75,13 +79,6 @@ with lanes as materialized (
                             where r.destination_id = :destination_id and r.profile_id = l.profile_id)
         order by l.position limit :limit) q
     order by q.position limit :limit
-), passed_over as materialized (
-    select p.profile_id from (select distinct profile_id, after from picked where after > 0) p
-    where exists (
-        select from deliveries e
-        where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
-            and e.profile_id = p.profile_id and e.position <= p.after
-            and e.id not in (select unnest(cast(:in_hand as uuid[]))))
 ), permit as (
     update event_lanes l set permit_until = clock_timestamp() + make_interval(secs => :seconds),
         claimed = case when :limit = 0 then l.claimed else cast(:in_hand as uuid[]) || array(select id from picked) end,
@@ -94,7 +91,7 @@ with lanes as materialized (
 )
 select permit.published_revision, permit.connector, array(select lane from lanes order by lane) as lanes,
     array(select returned from lanes order by lane) as returned, q.id, q.mapping_id, q.lane, q.position, q.attempts, q.attempts_before,
-    q.profile_id in (select profile_id from passed_over) as overtakes,
+    q.overtakes,
     e.event, q.profile_id, p.version, p.document, p.created_at, p.updated_at
 from permit left join picked q on true left join events e on e.id = q.event_id left join profiles p on p.id = q.profile_id
 order by q.position

@@ -38,7 +38,7 @@ alter table deliveries add column lane smallint;
 alter table deliveries add column position bigint;
 create index deliveries_of_event on deliveries (event_id) where event_id is not null;
 create index deliveries_queue on deliveries (destination_id, lane, position) where kind = 'event' and status = 'queued';
-create index deliveries_queue_of_profile on deliveries (profile_id, position) where kind = 'event' and status = 'queued';
+create index deliveries_queue_of_profile on deliveries (profile_id) where kind = 'event' and status = 'queued';
 
 create table event_lanes (
     destination_id text not null references destinations (id),
