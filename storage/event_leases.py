@@ -50,6 +50,7 @@ select lease.epoch, coalesce(home.wait_seconds, 0) as wait_seconds, (select coun
 from home, lease
 """)
 
+# (`|| ''` and `+ 0`: only the index by profile is of use there; without statistics the planner would read the queue from its beginning.)
 # Positions are given before they are committed, so one may become visible behind `after`: what comes later of its profile must not
 # overtake it, and the lane is read from its beginning again. What was handed back since `returned` was read may lie before `after` too,
 # and then its lane is read from the beginning in this very statement. Need not be durable: a database that crashes is away for longer
@@ -65,9 +66,9 @@ with lanes as materialized (
         select l.id, l.mapping_id, l.profile_id, l.event_id, l.lane, l.position, l.attempts, l.attempts_before,
             w.after > 0 and exists (
                 select from deliveries e
-                where e.kind = 'event' and e.status = 'queued' and e.destination_id = :destination_id
-                    and e.profile_id = l.profile_id and e.position <= w.after
-                    and e.id <> all(cast(:in_hand as uuid[]))) as overtakes
+                where e.kind = 'event' and e.status = 'queued' and e.destination_id || '' = :destination_id
+                    and e.profile_id = l.profile_id and e.position + 0 <= w.after
+                    and e.id not in (select unnest(cast(:in_hand as uuid[])))) as overtakes
         from deliveries l
         where l.kind = 'event' and l.status = 'queued' and l.destination_id = :destination_id and l.lane = w.lane
             and l.position > w.after and (not :heads_only
