@@ -7,13 +7,13 @@ import time
 import structlog
 
 from activities.attempting import MAX_STALE_SECONDS
+from activities.event_scope import event_scope
 from activities.making import Making
 from activities.messages import AttemptResult
 from activities.metering import Metering
 from activities.recording import recorded
 from activities.turns import in_turn, too_early
 from domain.deliveries import DeliveryStatus
-from domain.objects import Scope, scope
 from storage.attempts import Ended
 from storage.event_retries import BegunEvent, EventNotBegun, EventRetries
 
@@ -53,9 +53,8 @@ class EventAttempting:
         if isinstance(live, Ended):
             return live
         not_after = started + MAX_STALE_SECONDS
-        return await self._making.make(
-            live, begun.delivery.mapping_id, _scope(begun), used=begun.used, not_after=not_after
-        )
+        view = event_scope(begun.delivery, destination_id=begun.destination_id, attempt=begun.number)
+        return await self._making.make(live, begun.delivery.mapping_id, view, used=begun.used, not_after=not_after)
 
 
 def _not_begun(why: EventNotBegun | None) -> AttemptResult:
@@ -66,19 +65,6 @@ def _not_begun(why: EventNotBegun | None) -> AttemptResult:
     if why.status in ("queued", "delivering", "retrying"):
         return AttemptResult(status="paused" if why.paused else "gone")
     return AttemptResult.model_validate({"status": why.status, "code": why.reason, "message": why.message})
-
-
-def _scope(begun: BegunEvent) -> Scope:
-    return scope(
-        user=begun.delivery.profile.as_user(),
-        event=begun.delivery.event,
-        delivery={
-            "id": begun.delivery.id,
-            "attempt": begun.number,
-            "destination": {"id": begun.destination_id},
-            "mapping": {"id": begun.delivery.mapping_id},
-        },
-    )
 
 
 def _report(begun: BegunEvent, ended: Ended) -> None:

@@ -24,6 +24,7 @@ from activities.event_claims import Claims
 from activities.event_hand import Hand
 from activities.event_outage import Outage
 from activities.event_pacing import Pacing
+from activities.event_scope import event_scope
 from activities.making import LiveSettings, Making, broken_off
 from activities.messages import PumpRequest, PumpResult
 from activities.metering import Metering
@@ -31,7 +32,6 @@ from activities.recording import recorded
 from domain.deliveries import AttemptOutcome, DeliveryStatus
 from domain.errors import Unavailable
 from domain.events import QueuedDelivery
-from domain.objects import Scope, scope
 from storage.attempts import Ended
 from storage.event_leases import EndedEvent, EventLeases, Lease, LeaseLost
 from storage.rate_limits import RateLimits
@@ -237,7 +237,7 @@ class Pump:
         used = delivery.attempts + 1 - delivery.attempts_before
         try:
             not_after = time.monotonic() + MAX_STALE_SECONDS
-            view = self._scope(delivery)
+            view = event_scope(delivery, destination_id=self._lease.destination_id, attempt=delivery.attempts + 1)
             ended = await self._making.make(live, delivery.mapping_id, view, used=used, not_after=not_after)
         except Unavailable:  # this process was stopped meanwhile: the delivery is read and begun once more
             return None
@@ -256,18 +256,6 @@ class Pump:
         if self._stop is None and not await self._claims.may_begin(self._hand.ids):
             self._halt("held")
         return self._stop is None
-
-    def _scope(self, delivery: QueuedDelivery) -> Scope:
-        return scope(
-            user=delivery.profile.as_user(),
-            event=delivery.event,
-            delivery={
-                "id": delivery.id,
-                "attempt": delivery.attempts + 1,
-                "destination": {"id": self._lease.destination_id},
-                "mapping": {"id": delivery.mapping_id},
-            },
-        )
 
     # Ends
 

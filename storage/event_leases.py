@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import text
 
 from domain.events import QueuedDelivery
-from domain.profiles import Profile
 from storage.attempts import Ended
 from storage.database import Database
+from storage.queued_deliveries import queued_delivery
 
 PERMIT_SECONDS = 1.0  # as long may a pause take to be answered; a pump asks again within that time anyway
 
@@ -274,7 +274,7 @@ class EventLeases:
             rows = (await connection.execute(_CLAIM, parameters)).all()
         if not rows:
             return None
-        found = tuple(_delivery(row) for row in rows if row.id is not None)
+        found = tuple(queued_delivery(row) for row in rows if row.id is not None)
         first = rows[0]
         returned = dict(zip(first.lanes, first.returned, strict=True))
         overtaking = frozenset(str(row.id) for row in rows if row.overtakes)
@@ -317,27 +317,6 @@ class EventLeases:
 
 def _key(lease: Lease) -> dict[str, Any]:
     return {"destination_id": lease.destination_id, "home": lease.home, "epoch": lease.epoch}
-
-
-def _delivery(row: Any) -> QueuedDelivery:
-    profile = Profile.model_construct(
-        id=row.profile_id,
-        version=row.version,
-        document=row.document,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        deleted_at=None,
-    )
-    return QueuedDelivery(
-        id=str(row.id),
-        mapping_id=row.mapping_id,
-        lane=row.lane,
-        position=row.position,
-        attempts=row.attempts,
-        attempts_before=row.attempts_before,
-        event=row.event,
-        profile=profile,
-    )
 
 
 def _columns(ended: Sequence[EndedEvent]) -> dict[str, list[Any]]:

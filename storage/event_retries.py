@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from domain.deliveries import OPEN, DeliveryStatus
 from domain.events import QueuedDelivery
-from domain.profiles import Profile
 from storage.attempts import LOST, Ended
 from storage.database import Database
+from storage.queued_deliveries import queued_delivery
 from storage.rate_limits import HELD_SLOT, IS_TURN, TAKE_SLOT, TURN, Turn, turn_of
 
 CLAIM_SECONDS = 30.0  # longer than a batch of signals takes even when Temporal answers slowly
@@ -325,22 +325,4 @@ def _not_begun(why: Any) -> EventNotBegun:
 
 
 def _begun(row: Any) -> BegunEvent:
-    profile = Profile.model_construct(
-        id=row.profile_id,
-        version=row.version,
-        document=row.document,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        deleted_at=None,
-    )
-    delivery = QueuedDelivery(
-        id=str(row.id),
-        mapping_id=row.mapping_id,
-        lane=row.lane,
-        position=row.position,
-        attempts=row.attempts,
-        attempts_before=row.attempts_before,
-        event=row.event,
-        profile=profile,
-    )
-    return BegunEvent(delivery, row.destination_id, row.connector, row.published_revision)
+    return BegunEvent(queued_delivery(row), row.destination_id, row.connector, row.published_revision)
